@@ -1,0 +1,118 @@
+"""The real, unmodified foreign clients, each in a virtual environment of its own under `.interop/`.
+
+They never share an interpreter with us: two of them pin versions of libraries that we use too, and cylc-flow is run
+only as a program. An environment is made the first time it is asked for (a minute or so, from PyPI) and is found again after that.
+
+Run this file to make them all: `python tests/interop/clients.py`.
+"""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+HOME = ROOT / ".interop"
+INSTALL_TIMEOUT_S = 900.0
+
+
+@dataclass(frozen=True)
+class ForeignClient:
+    """One environment: `steps` are the argument lists given to `pip install`, in order."""
+
+    name: str
+    steps: tuple[tuple[str, ...], ...]
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def recipe(self) -> str:
+        """What the finished environment was made from; a change makes it anew."""
+        version = ".".join(str(part) for part in sys.version_info[:2])
+        return "\n".join([f"python {version}", *(" ".join(step) for step in self.steps)])
+
+
+CYLC = ForeignClient("cylc", (("cylc-flow==8.5.4",),))
+SDK_290 = ForeignClient("sdk290", (("durable-workflow==2.9.0",),))
+# 2.12.0 asks for a release of a companion package that PyPI does not have; these two are all that it imports.
+SDK_212 = ForeignClient(
+    "sdk212", (("--no-deps", "durable-workflow==2.12.0"), ("httpx", "fastavro>=1.12.2,<2"))
+)
+WEBSOCKET = ForeignClient("ws", (("websockets",),))
+ALL = (CYLC, SDK_290, SDK_212, WEBSOCKET)
+
+
+def bin_dir(client: ForeignClient) -> Path:
+    """The `bin` folder of the client's environment, which is made first if it is not there.
+
+    Safe to call from several processes at once: one makes it, the others wait.
+
+    Raises:
+        RuntimeError: pip failed; the message holds the end of its output.
+    """
+    home = HOME / client.name
+    marker = home / ".complete"
+    if _is_made_from(marker, client.recipe):
+        return home / "bin"
+    HOME.mkdir(exist_ok=True)
+    with _lock(HOME / f"{client.name}.lock"):
+        if not _is_made_from(marker, client.recipe):
+            if home.exists():
+                shutil.rmtree(home)
+            _run([sys.executable, "-m", "venv", str(home)])
+            for step in client.steps:
+                _run([str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", *step])
+            marker.write_text(client.recipe)
+    return home / "bin"
+
+
+def cylc() -> Path:
+    """The folder of cylc 8.5.4's `cylc` and `python`."""
+    return bin_dir(CYLC)
+
+
+def sdk_290() -> Path:
+    """The folder of a `python` with durable-workflow 2.9.0."""
+    return bin_dir(SDK_290)
+
+
+def sdk_212() -> Path:
+    """The folder of a `python` with durable-workflow 2.12.0."""
+    return bin_dir(SDK_212)
+
+
+def websocket() -> Path:
+    """The folder of a `python` with the websockets library, for ten-line Cyclus scripts."""
+    return bin_dir(WEBSOCKET)
+
+
+def environment_of(folder: Path, home: Path, **extra: str) -> dict[str, str]:
+    """Environment variables for a foreign client: its programs first on the path, `home` as $HOME, none of our Python settings."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV", "CYLC_"))}
+    return {**kept, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", "HOME": str(home), **extra}
+
+
+def _is_made_from(marker: Path, recipe: str) -> bool:
+    return marker.exists() and marker.read_text() == recipe
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _run(command: list[str]) -> None:
+    outcome = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)
+    if outcome.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{(outcome.stdout + outcome.stderr)[-2000:]}")
+
+
+if __name__ == "__main__":
+    for known in ALL:
+        print(f"{known.name}: {bin_dir(known)}", flush=True)
