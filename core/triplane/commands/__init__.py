@@ -1,0 +1,64 @@
+"""Every command of the core, by name. What is not in this table (or an engine's own) is denied."""
+
+from triplane.commands.base import Access, Command, Query, Request, RunCommand, Scope
+from triplane.commands.messages import AwaitUpdate, QueryRun, ReportJob, SignalRun, UpdateRun
+from triplane.commands.runs import (
+    DeregisterTables,
+    DuplicatePolicy,
+    PauseRun,
+    PlayRun,
+    RegisterTables,
+    ResumeRun,
+    SetRepeatingActions,
+    StartRun,
+    StopMode,
+    StopRun,
+)
+from triplane.commands.system import (
+    ContinueStep,
+    ExposeRun,
+    FireTimer,
+    JobSubmitFailed,
+    JobSubmitted,
+    ModelFailed,
+    ModelStarted,
+    ModelStepped,
+)
+from triplane.commands.tasks import HoldTasks, KillTasks, PollTasks, ReleaseTasks, TriggerTasks
+from triplane.commands.workers import (
+    CompleteActivity,
+    CompleteQuery,
+    CompleteWorkflowTask,
+    DeregisterWorker,
+    FailActivity,
+    FailQuery,
+    FailWorkflowTask,
+    HeartbeatActivity,
+    HeartbeatWorker,
+    HeartbeatWorkflowTask,
+    LeaseTask,
+    PollTask,
+    ReadTaskHistory,
+    RegisterWorker,
+    ReleaseLease,
+)
+
+ALL_COMMANDS: tuple[type[Command], ...] = (
+    StartRun, PlayRun, StopRun, PauseRun, ResumeRun, SetRepeatingActions, RegisterTables, DeregisterTables,
+    HoldTasks, ReleaseTasks, TriggerTasks, KillTasks, PollTasks,
+    SignalRun, UpdateRun, AwaitUpdate, QueryRun, ReportJob,
+    RegisterWorker, HeartbeatWorker, DeregisterWorker, PollTask, CompleteWorkflowTask, FailWorkflowTask,
+    HeartbeatWorkflowTask, ReadTaskHistory, CompleteActivity, FailActivity, HeartbeatActivity, CompleteQuery, FailQuery,
+    LeaseTask, ReleaseLease, FireTimer, ContinueStep, JobSubmitted, JobSubmitFailed,
+    ModelStarted, ModelStepped, ModelFailed, ExposeRun,
+)  # fmt: skip
+
+__all__ = [
+    "ALL_COMMANDS", "Access", "AwaitUpdate", "Command", "CompleteActivity", "CompleteQuery", "CompleteWorkflowTask",
+    "ContinueStep", "DeregisterTables", "DeregisterWorker", "DuplicatePolicy", "ExposeRun", "FailActivity", "FailQuery",
+    "FailWorkflowTask", "FireTimer", "HeartbeatActivity", "HeartbeatWorker", "HeartbeatWorkflowTask", "HoldTasks",
+    "JobSubmitFailed", "JobSubmitted", "KillTasks", "LeaseTask", "ModelFailed", "ModelStarted", "ModelStepped",
+    "PauseRun", "PlayRun", "PollTask", "PollTasks", "Query", "QueryRun", "ReadTaskHistory", "RegisterTables",
+    "RegisterWorker", "ReleaseLease", "ReleaseTasks", "ReportJob", "Request", "ResumeRun", "RunCommand", "Scope",
+    "SetRepeatingActions", "SignalRun", "StartRun", "StopMode", "StopRun", "TriggerTasks", "UpdateRun",
+]  # fmt: skip

@@ -1,0 +1,184 @@
+"""What `triplane.toml` may say: every key with its unit, default, meaning, and whether it can change while serving."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, create_model, field_validator
+
+
+def _resolve(path: Path, info: ValidationInfo) -> Path:
+    folder = (info.context or {}).get("folder", Path())
+    return Path(folder, path.expanduser()).absolute()
+
+
+ConfigPath = Annotated[Path, AfterValidator(_resolve)]
+"""A path in the config file: `~` is the user's home, and a relative path starts at the config file's folder."""
+
+Reload = Literal["hot", "restart"]
+
+
+def setting(default: Any, sentence: str, *, unit: str = "", reload: Reload = "restart", secret: bool = False, **bounds: Any) -> Any:
+    """A field of a section.
+
+    Args:
+        default: the value where the file says nothing; `...` for a key that must be given.
+        sentence: what the key means, for people.
+        unit: unit of the value, empty where it has none.
+        reload: whether a change can be applied while serving.
+        secret: shown as `****` by `config show`.
+        bounds: pydantic constraints (`ge`, `le`, `min_length`, `pattern`, …).
+    """
+    extra: dict[str, Any] = {"reload": reload}
+    if unit:
+        extra["unit"] = unit
+    if secret:
+        extra["secret"] = True
+    return Field(default, description=sentence, json_schema_extra=extra, **bounds)
+
+
+class Section(BaseModel):
+    """Root of all sections: frozen, and refuses keys that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class GatewaySection(Section):
+    """`[gateway]`: the process."""
+
+    data_dir: ConfigPath = setting(
+        Path("~/.local/share/triplane"), "Where the store, the control socket and the lock live; one process owns it."
+    )
+    name: str = setting("triplane", "What this gateway calls itself to clients.", min_length=1, max_length=128)
+    drain_s: float = setting(8.0, "How long a stop may take before what still waits is cut.", unit="seconds", reload="hot", gt=0, le=600)
+    log_level: Literal["debug", "info", "warning", "error"] = setting("info", "The least important log events written.", reload="hot")
+    log_format: Literal["auto", "console", "json"] = setting(
+        "auto", "How log events are written to standard error; `auto` is console on a terminal and json elsewhere."
+    )
+    event_loop: Literal["uvloop", "asyncio"] = setting("uvloop", "The event loop; `asyncio` is the standard library's.")
+
+
+class StoreSection(Section):
+    """`[store]`: where histories are kept."""
+
+    url: str = setting("sqlite:", "`sqlite:` is a database in the data directory.", pattern="^sqlite:$")
+
+
+class TokenSettings(Section):
+    """`[[auth.tokens]]`: one bearer token."""
+
+    name: str = setting(..., "The principal's name, as histories and the audit log record it.", pattern=r"^[A-Za-z0-9._:@-]{1,128}$")
+    sha256_file: ConfigPath = setting(
+        ..., "File with the token's SHA-256 in hexadecimal; the token itself is stored nowhere.", secret=True, reload="restart"
+    )
+    roles: tuple[Literal["reader", "worker", "operator", "admin"], ...] = setting(..., "What the principal may do.", min_length=1)
+    namespaces: tuple[str, ...] = setting(("default",), "Where it may do so; `*` is every namespace.", min_length=1, max_length=1_000)
+
+
+class AuthSection(Section):
+    """`[auth]`: who may do what."""
+
+    local_role: Literal["reader", "worker", "operator", "admin"] = setting(
+        "operator", "The role of a loopback peer in the namespace `default` while no tokens are configured."
+    )
+    tokens: tuple[TokenSettings, ...] = setting((), "Bearer tokens for HTTP and websocket.", max_length=1_000)
+
+    @field_validator("tokens")
+    @classmethod
+    def _names_differ(cls, tokens: tuple[TokenSettings, ...]) -> tuple[TokenSettings, ...]:
+        names = [token.name for token in tokens]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two tokens have the name {twice[0]!r}; names are what the audit log tells them apart by")
+        return tokens
+
+
+class DefinitionsSection(Section):
+    """`[definitions]`: what clients may start by name."""
+
+    directories: tuple[ConfigPath, ...] = setting(
+        (), "Where `graph:NAME` and `simulation:NAME` are looked up, in order.", max_length=100
+    )
+
+
+class JobsSection(Section):
+    """`[jobs]`: jobs of graph tasks."""
+
+    run_dir: ConfigPath = setting(
+        Path("~/cylc-run"), "Where runs have their directories with jobs and logs; the Cylc client looks for them in `~/cylc-run`."
+    )
+
+
+class Config(Section):
+    """The whole file. `model_for` adds what the installed plug-ins bring: adapters, engines and platforms validate their own sections."""
+
+    gateway: GatewaySection = Field(default_factory=GatewaySection)
+    store: StoreSection = Field(default_factory=StoreSection)
+    auth: AuthSection = Field(default_factory=AuthSection)
+    definitions: DefinitionsSection = Field(default_factory=DefinitionsSection)
+    jobs: JobsSection = Field(default_factory=JobsSection)
+    adapters: BaseModel
+    engines: BaseModel
+    platforms: dict[str, Any]
+
+    def adapter(self, name: str) -> Any:
+        """The section of one adapter: an instance of its own model, with `enabled` beside its own keys."""
+        return getattr(self.adapters, name)
+
+    def engine(self, name: str) -> Any:
+        """The section of one engine."""
+        return getattr(self.engines, name)
+
+    def enabled_adapters(self) -> list[str]:
+        """Names of the adapters that are on, the control wire first: it serves whichever others are on."""
+        names = [name for name in type(self.adapters).model_fields if self.adapter(name).enabled]
+        return sorted(names, key=lambda name: (name != ALWAYS_ON, name))
+
+
+ALWAYS_ON = "control"
+"""The adapter that cannot be switched off: the command line is one of its clients."""
+
+
+def model_for(adapters: Mapping[str, type[BaseModel]], engines: Mapping[str, type[BaseModel]], platform: type[BaseModel]) -> type[Config]:
+    """The model of the whole file for these plug-ins.
+
+    Args:
+        adapters: config model by adapter name.
+        engines: config model by engine name; an engine without settings gives an empty model.
+        platform: model of one `[platforms.NAME]`.
+    """
+    wires = {name: _switchable(name, model) for name, model in adapters.items()}
+    return create_model(
+        "TriplaneConfig",
+        __base__=Config,
+        __doc__=Config.__doc__,
+        adapters=(_group("Adapters", wires), ...),
+        engines=(_group("Engines", {name: _strict(name, model) for name, model in engines.items()}), ...),
+        platforms=(dict[PlatformName, _strict("platform", platform)], ...),  # type: ignore[misc]
+    )
+
+
+PlatformName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$")]
+
+
+def _group(title: str, members: Mapping[str, type[BaseModel]]) -> type[BaseModel]:
+    """A section of sections; each is validated even where the file leaves it out, so that its defaults are resolved too."""
+    fields: dict[str, Any] = {name: (model, ...) for name, model in members.items()}
+    return create_model(title, __base__=Section, **fields)
+
+
+def _strict(name: str, model: type[BaseModel]) -> type[BaseModel]:
+    """The plug-in's model, refusing unknown keys and checking its defaults, whatever it says itself."""
+    body = {"model_config": ConfigDict(extra="forbid", validate_default=True), "__module__": model.__module__, "__doc__": model.__doc__}
+    return type(model)(f"{model.__name__}Section", (model,), body)
+
+
+def _switchable(name: str, model: type[BaseModel]) -> type[BaseModel]:
+    strict = _strict(name, model)
+    if "enabled" in strict.model_fields and name != ALWAYS_ON:
+        return strict
+    if name == ALWAYS_ON:
+        field = (Literal[True], setting(True, "The control wire is always on.", reload="restart"))
+    else:
+        field = (bool, setting(True, "Whether this wire is served.", reload="restart"))  # type: ignore[assignment]
+    return create_model(strict.__name__, __base__=strict, __doc__=model.__doc__, enabled=field)

@@ -1,0 +1,125 @@
+"""What an engine wants done in the world once its step is on disk.
+
+Effects start after the commit, at least once: whoever carries one out must make a second time harmless. After a
+restart `Engine.recover` returns them again for whatever is still open.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from triplane.commands.base import Command
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """Root of all effects; `run_id` is the run that asked."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OfferTask(Effect):
+    """Put a task in its queue, for a worker's poll to lease.
+
+    Attributes:
+        kind: `workflow` or `activity`.
+        task_id: stable over redeliveries of a workflow task; new for each activity attempt.
+        item_type: workflow or activity type, matched against what workers support.
+        priority: 0 (first) to 9; fairness_key shares turns within a priority.
+    """
+
+    namespace: str
+    task_queue: str
+    kind: str
+    task_id: str
+    item_type: str
+    workflow_id: str
+    priority: int = 5
+    fairness_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawTask(Effect):
+    """Take a task out of its queue, if it is still there."""
+
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitJob(Effect):
+    """Submit one job of a graph task; submitting the same (cycle, name, submit_num) again must be harmless.
+
+    Attributes:
+        spec: script parts, environment, platform settings as the engine resolved them.
+    """
+
+    cycle: str
+    name: str
+    submit_num: int
+    platform: str
+    spec: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class KillJob(Effect):
+    """Kill a job, wherever it is."""
+
+    cycle: str
+    name: str
+    submit_num: int
+    platform: str
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PollJob(Effect):
+    """Find out how a job stands and report it."""
+
+    cycle: str
+    name: str
+    submit_num: int
+    platform: str
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartModel(Effect):
+    """Start (or resume) a simulation's child process.
+
+    Attributes:
+        model: entry-point name of the model; source: what it loads; resume_step: last step already recorded.
+    """
+
+    model: str
+    source: Mapping[str, Any]
+    resume_step: int
+    checkpoint: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepModel(Effect):
+    """Let the child compute one time step; it answers with `ModelStepped`."""
+
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopModel(Effect):
+    """End a simulation's child process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch(Effect):
+    """Send a command into another (or the same) run, as the system; give it a request id so that twice is once."""
+
+    command: "Command"
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve(Effect):
+    """Tell an in-memory waiter of the core (matching, updates) that something happened; lost on restart by design."""
+
+    topic: str
+    value: Any = None

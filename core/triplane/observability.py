@@ -1,0 +1,48 @@
+"""Logs: events with short fixed names, data in fields, to standard error; console for people, JSON for machines."""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+def configure_logging(level: str = "info", style: str = "auto") -> None:
+    """Send our events, and other libraries' log records, to standard error.
+
+    Args:
+        level: the least level written: `debug`, `info`, `warning` or `error`.
+        style: `console`, `json`, or `auto` (console on a terminal).
+    """
+    console = style == "console" or (style == "auto" and sys.stderr.isatty())
+    before: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    last: list[Any] = (
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        if console
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    )
+    structlog.configure(
+        processors=[*before, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=before, processors=[
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last,
+    ]))  # fmt: skip
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    # Libraries narrate at info what operators never asked for.
+    root.setLevel(max(LEVELS[level], logging.WARNING))
+
+
+def logger(room: str) -> Any:
+    """A logger whose events carry `room`: the part of the house that speaks (`store`, `cylc`, `serve`, …)."""
+    return structlog.get_logger(room=room)

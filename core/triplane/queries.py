@@ -1,0 +1,151 @@
+"""What can be read. Answers come from the last committed state, without waiting."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from triplane.commands.base import Query, RunId, WorkflowId
+from triplane.entities import Job, JobKey, Run, RunDetail, Task, TaskKey
+
+
+@dataclass(slots=True)
+class RunView:
+    """The last committed state of one run. Read it; never change it.
+
+    Attributes:
+        tasks, jobs: in creation order.
+        cursor: the last commit in it; a subscription after this cursor misses nothing.
+    """
+
+    run: Run
+    detail: RunDetail
+    tasks: dict[TaskKey, Task]
+    jobs: dict[JobKey, Job]
+    cursor: int = 0
+
+
+class RunQuery(Query):
+    """A query of one run: the workflow's newest unless `run_id` names it."""
+
+    workflow_id: WorkflowId
+    run_id: RunId | None = None
+
+
+class DescribeRun(RunQuery):
+    """→ `RunView`."""
+
+    name: ClassVar[str] = "describe_run"
+
+
+class ListRuns(Query):
+    """→ `RunPage`, newest start first, only each workflow's newest run.
+
+    Attributes:
+        open: only open (True) or closed (False) ones.
+        after: the `next` of the page before.
+    """
+
+    name: ClassVar[str] = "list_runs"
+
+    engine: str | None = None
+    workflow_type: str | None = None
+    statuses: tuple[str, ...] = ()
+    open: bool | None = None
+    text: str = Field(default="", max_length=512)
+    limit: int = Field(default=50, ge=1, le=1_000)
+    after: str | None = Field(default=None, max_length=256)
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """A page of runs with their details; `next` is None at the end."""
+
+    runs: tuple[tuple[Run, RunDetail], ...]
+    next: str | None
+
+
+class ListChain(RunQuery):
+    """→ `RunPage` of all runs of the workflow, oldest first."""
+
+    name: ClassVar[str] = "list_chain"
+
+
+class ReadHistory(RunQuery):
+    """→ `HistoryPage` of events with sequence > `after`, oldest first."""
+
+    name: ClassVar[str] = "read_history"
+
+    after: int = Field(default=0, ge=0)
+    limit: int = Field(default=100, ge=1, le=1_000)
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Events and whether more follow them; `total` is the committed history length."""
+
+    run: Run
+    events: tuple[Any, ...]
+    total: int
+
+
+class TableNames(RunQuery):
+    """→ list[str], sorted: the model's own tables; with `all`, the ones every run has too."""
+
+    name: ClassVar[str] = "table_names"
+
+    all: bool = False
+
+
+class ReadTable(RunQuery):
+    """→ `TableData`; None where the run has no such table.
+
+    Attributes:
+        table: a model's own table first; else `Tasks`, `Jobs`, `History` of any run; `triplane.<name>` always the latter.
+        conditions: (column, operator, value) triples, all of which must hold; operators `== != < <= > >=`.
+    """
+
+    name: ClassVar[str] = "read_table"
+
+    table: str = Field(max_length=256)
+    conditions: tuple[tuple[str, str, Any], ...] = Field(default=(), max_length=100)
+    offset: int = Field(default=0, ge=0)
+    limit: int | None = Field(default=None, ge=1)
+
+
+@dataclass(frozen=True, slots=True)
+class TableData:
+    """Columns as (name, type) pairs; `index` the original row numbers; rows in column order."""
+
+    table: str
+    columns: tuple[tuple[str, str], ...]
+    index: list[int]
+    rows: list[tuple[Any, ...]]
+
+
+class ListWorkers(Query):
+    """→ list of `Worker`, of one queue if named."""
+
+    name: ClassVar[str] = "list_workers"
+
+    task_queue: str | None = None
+
+
+class ListNamespaces(Query):
+    """→ list of `Namespace` that the principal may see."""
+
+    name: ClassVar[str] = "list_namespaces"
+
+
+class ReadAudit(Query):
+    """→ list of audit records (dicts), newest first."""
+
+    name: ClassVar[str] = "read_audit"
+
+    workflow_id: WorkflowId | None = None
+    limit: int = Field(default=100, ge=1, le=1_000)
+
+
+ALL_QUERIES: tuple[type[Query], ...] = (
+    DescribeRun, ListRuns, ListChain, ReadHistory, TableNames, ReadTable, ListWorkers, ListNamespaces, ReadAudit,
+)  # fmt: skip

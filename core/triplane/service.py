@@ -1,0 +1,87 @@
+"""Services: the parts of the core that are not a run's engine (matching, jobs, models, timers), and what they may use."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from triplane.clock import Clock
+from triplane.commands.base import Command
+from triplane.effects import Effect
+from triplane.engines.base import RunState
+from triplane.queries import RunView
+from triplane.store.interface import Slice, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is behind a command, as histories and the audit log name them."""
+
+    wire: str
+    principal: str
+    peer: str = ""
+
+
+SYSTEM = Caller("core", "system")
+
+
+class BusPort(Protocol):
+    """What a service may use of the bus. All of it on the event loop's thread."""
+
+    clock: Clock
+    store: Store
+
+    def send(self, command: Command, caller: Caller = SYSTEM, wait: bool = True) -> "asyncio.Future[Any]":
+        """Apply a run or start command in its run's order, without authorisation.
+
+        With `wait` the future resolves when the commit is on disk; without, as soon as the step is taken (its record
+        goes with the next group). A refusal is the future's exception.
+        """
+        ...
+
+    def write(self, change: Slice, wait: bool = True) -> "asyncio.Future[None]":
+        """Commit a slice that belongs to no run (workers, namespaces)."""
+        ...
+
+    def view(self, run_id: str) -> RunView | None:
+        """The last committed state of a run, open or closed."""
+        ...
+
+    def live(self, run_id: str) -> RunState | None:
+        """The newest state of an open run in memory; None where it is closed or unknown."""
+        ...
+
+    def current_run_id(self, namespace: str, workflow_id: str) -> str | None:
+        """The workflow's newest run, committed or on its way."""
+        ...
+
+    def spawn(self, coroutine: Any, name: str) -> "asyncio.Task[Any]":
+        """Run a background task that the core cancels and awaits at shutdown; a crash in it is logged and turns readiness red."""
+        ...
+
+
+class Service(Protocol):
+    """A part of the core with commands, effects, or both of its own."""
+
+    name: ClassVar[str]
+    commands: ClassVar[tuple[type[Command], ...]]
+    """Commands (scope namespace or cluster, or run commands marked so) that it answers instead of an engine."""
+    effects: ClassVar[tuple[type[Effect], ...]]
+
+    async def start(self, bus: BusPort) -> None:
+        """Called before open runs are recovered, so that their effects find it."""
+        ...
+
+    def handle(self, command: Command, caller: Caller) -> "asyncio.Future[Any] | Any":
+        """Answer a command: a value, or a future of one. Raises `GatewayError` to refuse."""
+        ...
+
+    def carry_out(self, effects: Iterable[Effect]) -> None:
+        """Begin effects whose commit is on disk; must not block or raise."""
+        ...
+
+    async def drain(self) -> None:
+        """The gateway is stopping: answer everything that waits."""
+        ...
+
+    async def stop(self) -> None: ...

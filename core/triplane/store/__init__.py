@@ -1,0 +1,1 @@
+"""Where everything is kept: one interface (`interface`), SQLite behind it (`sqlite`)."""

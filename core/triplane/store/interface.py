@@ -1,0 +1,236 @@
+"""What the core asks of a store, cut by aggregate. Nothing here assumes one process or one machine.
+
+Writing happens in one place: `Writer.commit` takes a group of slices and makes them durable together. Reading is by
+aggregate, from the last committed state, from any thread that asked for its own `Reader`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from triplane.entities import Job, Namespace, Rows, Run, RunDetail, Task, TaskKey, Timer, Worker
+from triplane.events import Event
+from triplane.queries import RunPage
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """One line of the audit log: who asked for what, from where, and what came of it.
+
+    Attributes:
+        outcome: `accepted`, or the code of the error it was refused with.
+        summary: the command's own fields that are short and not payloads, plain JSON.
+    """
+
+    time: float
+    wire: str
+    peer: str
+    principal: str
+    namespace: str
+    command: str
+    workflow_id: str
+    run_id: str
+    request_id: str
+    outcome: str
+    summary: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """An answered request id: principal, namespace and id are the key.
+
+    Attributes:
+        digest: 16 bytes over command name and content.
+        reply: msgpack of the answer's value.
+    """
+
+    principal: str
+    namespace: str
+    request_id: str
+    digest: bytes
+    command: str
+    reply: bytes
+    time: float
+
+
+@dataclass(slots=True)
+class Slice:
+    """What one command changed; written whole or not at all, with the rest of its group.
+
+    Attributes:
+        cursor: position in the global order, greater than that of any slice before; 0 where nothing visible changed.
+        run: upserted if given. opened: this slice creates the run (insert).
+        detail: upserted if given.
+        timers: timer id → Timer to set, None to clear; of `run`.
+        checkpoint: replaces the run's stored checkpoint if given.
+        workers: upserted; removed_workers: (namespace, worker_id).
+        cleared: the run closed, so all its timers go.
+    """
+
+    cursor: int = 0
+    run: Run | None = None
+    opened: bool = False
+    closed: bool = False
+    detail: RunDetail | None = None
+    events: Sequence[Event] = ()
+    tasks: Iterable[Task] = ()
+    pruned: Iterable[TaskKey] = ()
+    jobs: Iterable[Job] = ()
+    timers: Mapping[str, Timer | None] = field(default_factory=dict)
+    rows: Sequence[Rows] = ()
+    checkpoint: bytes | None = None
+    workers: Sequence[Worker] = ()
+    removed_workers: Sequence[tuple[str, str]] = ()
+    namespaces: Sequence[Namespace] = ()
+    request: RequestRecord | None = None
+    audit: Sequence[AuditRecord] = ()
+
+
+@dataclass(slots=True)
+class StoredRun:
+    """All of a run that an engine needs to go on; tasks, jobs and history in creation order."""
+
+    run: Run
+    detail: RunDetail
+    tasks: list[Task]
+    jobs: list[Job]
+    timers: list[Timer]
+    tables: list[tuple[str, tuple[tuple[str, str], ...], int]]
+    """(name, columns, row count)"""
+
+
+class Writer(Protocol):
+    """The one way to change the store; used from one thread at a time."""
+
+    def commit(self, group: Sequence[Slice]) -> None:
+        """Make the group durable, all of it or nothing, and return once it is on disk.
+
+        Raises:
+            StorageFull: the disk is full; nothing was written; a later commit may succeed.
+            StoreBroken: a sync failed or the file is damaged; the process must stop acknowledging and exit.
+        """
+        ...
+
+
+class RunStore(Protocol):
+    """Runs and what belongs to them."""
+
+    def current_run_id(self, namespace: str, workflow_id: str) -> str | None:
+        """The newest run of a workflow, or None."""
+        ...
+
+    def load(self, run_id: str) -> StoredRun | None: ...
+
+    def open_run_ids(self) -> list[str]:
+        """All open runs, oldest first."""
+        ...
+
+    def checkpoint(self, run_id: str) -> bytes | None: ...
+
+    def page(
+        self,
+        namespace: str,
+        *,
+        engine: str | None,
+        workflow_type: str | None,
+        statuses: tuple[str, ...],
+        open: bool | None,
+        text: str,
+        limit: int,
+        after: str | None,
+    ) -> RunPage:
+        """Newest runs of workflows, newest start first, as `ListRuns` asks."""
+        ...
+
+    def chain(self, namespace: str, workflow_id: str) -> RunPage: ...
+
+    def find_task(self, run_id: str, cycle: str, name: str) -> Task | None: ...
+
+
+class HistoryStore(Protocol):
+    """Append-only, each row's checksum chained to the one before."""
+
+    def read(self, run_id: str, after: int, limit: int) -> list[Event]:
+        """Events with sequence > after, oldest first.
+
+        Raises:
+            HistoryDamaged: a row does not match its checksum.
+        """
+        ...
+
+    def verify(self, run_id: str) -> int:
+        """Number of events checked; raises `HistoryDamaged` naming the first bad one."""
+        ...
+
+
+class TableStore(Protocol):
+    """Rows of runs' tables."""
+
+    def names(self, run_id: str) -> list[str]: ...
+
+    def columns(self, run_id: str, table: str) -> tuple[tuple[str, str], ...] | None: ...
+
+    def read(self, run_id: str, table: str, first_row: int, limit: int) -> list[tuple[int, tuple[Any, ...]]]:
+        """(row number, row) from `first_row` on, at most `limit`."""
+        ...
+
+
+class RequestStore(Protocol):
+    """Answered request ids, kept at least 24 hours."""
+
+    def find(self, principal: str, namespace: str, request_id: str) -> RequestRecord | None: ...
+
+    def expire(self, before: float, limit: int) -> int:
+        """Forget at most `limit` records older than `before`; returns how many. Its own transaction."""
+        ...
+
+
+class WorkerStore(Protocol):
+    """Registered workers."""
+
+    def all(self) -> list[Worker]: ...
+
+
+class NamespaceStore(Protocol):
+    def all(self) -> list[Namespace]: ...
+
+
+class AuditStore(Protocol):
+    def read(self, namespace: str | None, workflow_id: str | None, limit: int) -> list[Mapping[str, Any]]:
+        """Newest first."""
+        ...
+
+
+class Store(Protocol):
+    """A store, opened: it owns its data directory until closed."""
+
+    writer: Writer
+    runs: RunStore
+    histories: HistoryStore
+    tables: TableStore
+    requests: RequestStore
+    workers: WorkerStore
+    namespaces: NamespaceStore
+    audit: AuditStore
+
+    def last_cursor(self) -> int:
+        """The greatest cursor ever committed."""
+        ...
+
+    def check(self) -> list[str]:
+        """Findings of a quick integrity check; empty when all is well."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class StoreBroken(Exception):
+    """The store cannot be trusted to be durable any more: stop acknowledging, exit non-zero, never retry the sync."""
+
+
+class HistoryDamaged(Exception):
+    """A stored history does not match its checksums; the message names run and sequence."""
+
+
+class SchemaTooNew(Exception):
+    """The data directory was written by a newer release."""
