@@ -1,0 +1,1 @@
+"""ZeroMQ sockets of the faces and the one authenticator that guards them all."""

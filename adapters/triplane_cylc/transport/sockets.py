@@ -1,0 +1,218 @@
+"""The two sockets of one face: requests in and replies out, and published deltas.
+
+The request socket is a ROUTER read from the event loop through its file descriptor, without a task or an
+await per request: that is what keeps it near the speed of a blocking loop. The descriptor is
+edge-triggered, so after every send and after every bounded batch of work the socket is looked at again.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable
+from typing import Final, Protocol
+
+import structlog
+import zmq
+
+from triplane_cylc.faces.keys import KeyPair
+from triplane_cylc.transport.doorkeeper import Doorkeeper
+from triplane_cylc.transport.envelope import open_envelope
+from triplane_cylc.transport.ports import NoFreePort, PortRange
+
+MAX_REQUEST_BYTES: Final = 2 * 1024 * 1024
+HANDSHAKE_MS: Final = 5_000
+LINGER_MS: Final = 200
+REPLY_HIGH_WATER: Final = 10_000
+PUBLISH_HIGH_WATER: Final = 1_000
+# Requests served in one turn of the loop before other faces and wires get theirs.
+REQUESTS_PER_TURN: Final = 64
+# Replies that may wait for a commit at once on one face.
+MAX_PENDING_REPLIES: Final = 1_024
+_MAX_KNOWN_PEERS: Final = 4_096
+
+log = structlog.get_logger(__name__)
+
+
+class Receiver(Protocol):
+    """What answers requests; both methods give a whole reply and never raise."""
+
+    def receive(self, body: bytes | None, user_id: str) -> bytes | Awaitable[bytes]:
+        """The reply to one request body of the peer whose key is `user_id`, now or when its commit is done."""
+
+    def busy(self) -> bytes:
+        """The reply to a request that is not looked at because too many wait already."""
+
+
+class FaceSockets:
+    """The open sockets of one face. Methods must run on the event loop's thread."""
+
+    def __init__(
+        self,
+        context: "zmq.Context[zmq.Socket[bytes]]",
+        doorkeeper: Doorkeeper,
+        domain: str,
+        server: KeyPair,
+        receiver: Receiver,
+    ) -> None:
+        self._context = context
+        self._doorkeeper = doorkeeper
+        self._domain = domain
+        self._server = server
+        self._receiver = receiver
+        self._loop = asyncio.get_running_loop()
+        self._router: zmq.Socket[bytes] | None = None
+        self._publisher: zmq.Socket[bytes] | None = None
+        self._peers: OrderedDict[bytes, str] = OrderedDict()
+        self._pending: set[asyncio.Future[bytes]] = set()
+        self._turn_due = False
+        self.port = 0
+        self.publish_port = 0
+
+    def open(self, ports: PortRange, port: int, publish_port: int) -> None:
+        """Bind both sockets, on the given ports where they are free, else on others of the range.
+
+        Raises:
+            NoFreePort: the range is used up; nothing stays bound.
+        """
+        try:
+            self._router = self._make(zmq.ROUTER, REPLY_HIGH_WATER)
+            self.port = self._bind(self._router, ports, port)
+            self._publisher = self._make(zmq.PUB, PUBLISH_HIGH_WATER)
+            self.publish_port = self._bind(self._publisher, ports, publish_port)
+        except (NoFreePort, zmq.ZMQError):
+            self.close()
+            raise
+        self._loop.add_reader(self._router.fd, self._serve)
+        # A peer may have connected between bind and add_reader; its edge would be lost.
+        self._serve_soon()
+
+    def publish(self, batch: list[tuple[bytes, bytes]]) -> None:
+        """Send topic and payload pairs in order. A subscriber that is too slow loses them, alone."""
+        if self._publisher is not None:
+            for topic, payload in batch:
+                self._publisher.send_multipart((topic, payload), zmq.NOBLOCK)
+
+    def cut_subscribers(self) -> None:
+        """Make every subscriber connect and prove its key again, for when a key has been revoked."""
+        if self._publisher is not None:
+            self._publisher.close(linger=0)
+            self._publisher = self._make(zmq.PUB, PUBLISH_HIGH_WATER)
+            try:
+                self._publisher.bind(f"tcp://*:{self.publish_port}")
+            except zmq.ZMQError as exc:
+                log.error("cylc_publish_port_lost", face=self._domain, port=self.publish_port, reason=str(exc))
+
+    def close(self) -> None:
+        """Close both sockets; replies and deltas already sent get a moment to leave."""
+        for future in self._pending:
+            future.cancel()
+        self._pending.clear()
+        if self._router is not None:
+            self._loop.remove_reader(self._router.fd)
+            self._router.close(linger=LINGER_MS)
+            self._router = None
+        if self._publisher is not None:
+            self._publisher.close(linger=LINGER_MS)
+            self._publisher = None
+
+    @property
+    def pending(self) -> int:
+        """How many replies wait for a commit."""
+        return len(self._pending)
+
+    def _make(self, kind: int, high_water: int) -> "zmq.Socket[bytes]":
+        socket: zmq.Socket[bytes] = self._context.socket(kind)
+        socket.setsockopt(zmq.LINGER, LINGER_MS)
+        socket.setsockopt(zmq.MAXMSGSIZE, MAX_REQUEST_BYTES)
+        socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
+        socket.setsockopt(zmq.SNDHWM, high_water)
+        socket.setsockopt(zmq.RCVHWM, REPLY_HIGH_WATER)
+        # A client host that vanishes must not hold its connection for ever.
+        socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 60)
+        socket.setsockopt(zmq.ZAP_DOMAIN, self._domain.encode("utf-8"))
+        socket.setsockopt(zmq.CURVE_SERVER, 1)
+        socket.setsockopt(zmq.CURVE_SECRETKEY, self._server.secret)
+        socket.setsockopt(zmq.CURVE_PUBLICKEY, self._server.public)
+        return socket
+
+    def _bind(self, socket: "zmq.Socket[bytes]", ports: PortRange, preferred: int) -> int:
+        for port in ports.candidates(preferred, hash((self._domain, socket.type))):
+            try:
+                socket.bind(f"tcp://*:{port}")
+            except zmq.ZMQError as exc:
+                if exc.errno not in (zmq.EADDRINUSE, 13):  # 13: a port this user may not bind
+                    raise
+            else:
+                return port
+        raise NoFreePort(ports)
+
+    def _serve(self) -> None:
+        self._turn_due = False
+        socket = self._router
+        if socket is None:
+            return
+        for _ in range(REQUESTS_PER_TURN):
+            try:
+                first = socket.recv(zmq.NOBLOCK, copy=False)
+                identity = first.bytes
+                user_id = self._user_of(identity, first)
+                frames = [identity, *socket.recv_multipart(zmq.NOBLOCK)]
+            except zmq.Again:
+                return
+            self._answer(frames, user_id)
+        self._serve_soon()
+
+    def _serve_soon(self) -> None:
+        if not self._turn_due:
+            self._turn_due = True
+            self._loop.call_soon(self._serve)
+
+    def _answer(self, frames: list[bytes], user_id: str) -> None:
+        if not self._doorkeeper.is_allowed(self._domain, user_id):
+            # Revoked after it connected: as silent as a connection that was never let in.
+            log.warning("cylc_revoked_key_used", face=self._domain)
+            return
+        incoming = open_envelope(frames)
+        if incoming is None:
+            return
+        if len(self._pending) >= MAX_PENDING_REPLIES:
+            self._send(incoming.envelope, self._receiver.busy())
+            return
+        reply = self._receiver.receive(incoming.body, user_id)
+        if isinstance(reply, bytes):
+            self._send(incoming.envelope, reply)
+        else:
+            self._send_later(incoming.envelope, reply)
+
+    def _send_later(self, envelope: list[bytes], reply: Awaitable[bytes]) -> None:
+        future = asyncio.ensure_future(reply, loop=self._loop)
+        self._pending.add(future)
+
+        def done(finished: "asyncio.Future[bytes]") -> None:
+            self._pending.discard(finished)
+            if not finished.cancelled():
+                self._send(envelope, finished.result())
+                # Sending consumes the descriptor's edge; a request may have come meanwhile.
+                self._serve_soon()
+
+        future.add_done_callback(done)
+
+    def _send(self, envelope: list[bytes], reply: bytes) -> None:
+        if self._router is not None:
+            try:
+                self._router.send_multipart([*envelope, reply], zmq.NOBLOCK)
+            except zmq.ZMQError as exc:
+                log.warning("cylc_reply_dropped", face=self._domain, reason=str(exc))
+
+    def _user_of(self, identity: bytes, frame: zmq.Frame) -> str:
+        known = self._peers.get(identity)
+        if known is not None:
+            return known
+        user_id = str(frame.get("User-Id") or "")
+        # libzmq's own routing ids begin with a zero byte and are not used twice; an id the client chose may
+        # pass to another client with another key, so only the former are remembered.
+        if identity[:1] == b"\0" and user_id:
+            self._peers[identity] = user_id
+            if len(self._peers) > _MAX_KNOWN_PEERS:
+                self._peers.popitem(last=False)
+        return user_id
