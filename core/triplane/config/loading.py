@@ -69,7 +69,8 @@ def load(model: type[Config], file: Path | None, environ: Mapping[str, str] = os
     try:
         config = model.model_validate(raw, context={"folder": file.parent if file else Path.cwd()})
     except ValidationError as invalid:
-        problems.extend(_problem(model, dict(error), origins) for error in invalid.errors(include_url=False))
+        errors = [dict(error) for error in invalid.errors(include_url=False)]
+        problems.extend(_problem(model, error, origins) for error in errors if not _follows_from_another(error, errors))
     if problems:
         raise ConfigError(problems)
     return config
@@ -141,6 +142,12 @@ def _complete(model: type[Config], raw: dict[str, Any]) -> None:
                 raw[group].setdefault(name, {})
     if isinstance(raw["platforms"], dict):
         raw["platforms"].setdefault("localhost", {})
+
+
+def _follows_from_another(error: dict[str, Any], errors: list[dict[str, Any]]) -> bool:
+    """A list is also "too short" when its items were refused; the items' own errors say it all."""
+    place = error["loc"]
+    return error["type"] == "too_short" and any(other["loc"][: len(place)] == place and other is not error for other in errors)
 
 
 def _problem(model: type[Config], error: dict[str, Any], origins: Mapping[str, str]) -> Problem:

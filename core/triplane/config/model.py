@@ -147,15 +147,12 @@ def model_for(adapters: Mapping[str, type[BaseModel]], engines: Mapping[str, typ
         engines: config model by engine name; an engine without settings gives an empty model.
         platform: model of one `[platforms.NAME]`.
     """
-    wires = {name: _switchable(name, model) for name, model in adapters.items()}
-    return create_model(
-        "TriplaneConfig",
-        __base__=Config,
-        __doc__=Config.__doc__,
-        adapters=(_group("Adapters", wires), ...),
-        engines=(_group("Engines", {name: _strict(name, model) for name, model in engines.items()}), ...),
-        platforms=(dict[PlatformName, _strict("platform", platform)], ...),  # type: ignore[misc]
-    )
+    fields: dict[str, Any] = {
+        "adapters": (_group("Adapters", {name: _switchable(name, model) for name, model in adapters.items()}), ...),
+        "engines": (_group("Engines", {name: _strict(model) for name, model in engines.items()}), ...),
+        "platforms": (dict.__class_getitem__((PlatformName, _strict(platform))), ...),
+    }
+    return create_model("TriplaneConfig", __base__=Config, __doc__=Config.__doc__, **fields)
 
 
 PlatformName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$")]
@@ -167,18 +164,17 @@ def _group(title: str, members: Mapping[str, type[BaseModel]]) -> type[BaseModel
     return create_model(title, __base__=Section, **fields)
 
 
-def _strict(name: str, model: type[BaseModel]) -> type[BaseModel]:
+def _strict(model: type[BaseModel]) -> type[BaseModel]:
     """The plug-in's model, refusing unknown keys and checking its defaults, whatever it says itself."""
     body = {"model_config": ConfigDict(extra="forbid", validate_default=True), "__module__": model.__module__, "__doc__": model.__doc__}
-    return type(model)(f"{model.__name__}Section", (model,), body)
+    strict: type[BaseModel] = type(model)(f"{model.__name__}Section", (model,), body)  # type: ignore[misc]
+    return strict
 
 
 def _switchable(name: str, model: type[BaseModel]) -> type[BaseModel]:
-    strict = _strict(name, model)
-    if "enabled" in strict.model_fields and name != ALWAYS_ON:
-        return strict
-    if name == ALWAYS_ON:
-        field = (Literal[True], setting(True, "The control wire is always on.", reload="restart"))
-    else:
-        field = (bool, setting(True, "Whether this wire is served.", reload="restart"))  # type: ignore[assignment]
-    return create_model(strict.__name__, __base__=strict, __doc__=model.__doc__, enabled=field)
+    """The adapter's model with an `enabled` key, which for the control wire can only be true."""
+    if "enabled" in model.model_fields and name != ALWAYS_ON:
+        return _strict(model)
+    on = setting(True, "Whether this wire is served." if name != ALWAYS_ON else "The control wire is always on.")
+    fields: dict[str, Any] = {"enabled": (Literal[True] if name == ALWAYS_ON else bool, on)}
+    return create_model(f"{model.__name__}Switch", __base__=_strict(model), __doc__=model.__doc__, **fields)

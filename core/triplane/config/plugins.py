@@ -27,7 +27,8 @@ def load_group(group: str) -> dict[str, Any]:
             found[point.name] = point.load()
         except Exception as error:  # a plug-in's import may raise anything, and the operator must hear which one it was
             source = point.dist.name if point.dist else "an unknown distribution"
-            problems.append(Problem(f"{group} {point.name}", f"cannot be loaded from {source} ({point.value}): {type(error).__name__}: {error}"))
+            reason = f"{type(error).__name__}: {error}"
+            problems.append(Problem(f"{group} {point.name}", f"cannot be loaded from {source} ({point.value}): {reason}"))
     if problems:
         raise ConfigError(problems)
     return found

@@ -1,0 +1,46 @@
+# The two commands of the README are `make run` and `make test`. Each target sets up `.venv` by itself.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+STAMP := .venv/.triplane-installed
+CONFIG ?= deploy/examples/triplane.toml
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+
+.PHONY: run test test-all lint bench setup
+.DEFAULT_GOAL := run
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml
+	@echo "== setting up .venv (a minute or two the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $(STAMP)
+
+run: $(STAMP)
+	@echo "== starting a gateway with one example run of each engine (Ctrl-C stops it)"
+	@exec $(BIN)/triplane demo --serve --config $(CONFIG)
+
+test: $(STAMP)
+	@echo "== everything that fits in fifteen minutes on two cores"
+	$(BIN)/python -m pytest -m "not full" $(PYTEST_ARGS)
+
+test-all: $(STAMP)
+	@echo "== every proof at its stated size"
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(STAMP)
+	@echo "== ruff"
+	$(BIN)/ruff check .
+	@echo "== mypy --strict"
+	$(BIN)/mypy --strict
+	@echo "== walls"
+	$(BIN)/lint-imports
+	@echo "== no module over 500 lines but generated ones"
+	@find core adapters schemas tests -name '*.py' ! -name '*_pb2*.py' -exec wc -l {} + \
+		| awk '$$2 != "total" && $$1 > 500 { print "too long: " $$2 " (" $$1 " lines)"; bad = 1 } END { exit bad }'
+
+bench: $(STAMP)
+	@echo "== our figures beside the floors, interleaved in one run"
+	$(BIN)/python tests/bench/run.py $(BENCH_ARGS)
