@@ -145,7 +145,8 @@ def test_two_tokens_of_one_name_are_refused(tmp_path: Path) -> None:
 
 
 def test_secrets_are_shown_as_stars_and_the_rest_reads_back_equal(tmp_path: Path) -> None:
-    text = '[[auth.tokens]]\nname = "ci"\nsha256_file = "secret-place"\nroles = ["worker"]\n[platforms."far.away"]\ncommunication_method = "poll"\n'
+    text = '[[auth.tokens]]\nname = "ci"\nsha256_file = "secret-place"\nroles = ["worker"]\n'
+    text += '[platforms."far.away"]\ncommunication_method = "poll"\n'
     config = read(tmp_path, text)
     values = shown(config)
     printed = as_toml(values)
