@@ -1,0 +1,1 @@
+"""Schemas of the Cylc wire: `data_store.proto` with its generated module, and `schema.graphql`."""
