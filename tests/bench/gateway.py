@@ -1,0 +1,170 @@
+"""The gateway under test: a real `triplane serve` process on free ports, with everything on and a temporary home."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any, Self
+
+import zmq.auth
+from zmq_requests import Endpoint
+
+READY_S = 30.0
+TASK = "1/waits"
+"""The task to hold and release: it waits for a job that outlives every measurement."""
+
+GRAPH = """
+[scheduling]
+    cycling mode = integer
+    initial cycle point = 1
+    final cycle point = 1
+    [[graph]]
+        R1 = quick & endless => waits
+[runtime]
+    [[quick]]
+        script = true
+    [[endless]]
+        script = sleep 86400
+    [[waits]]
+        script = true
+"""
+
+CONFIG = """
+[gateway]
+data_dir = "{directory}/data"
+[definitions]
+directories = ["{directory}/definitions"]
+[jobs]
+run_dir = "{directory}/cylc-run"
+[adapters.durable]
+port = {http}
+[adapters.cylc]
+host = "localhost"
+ports = [{first}, {last}]
+[adapters.cyclus]
+port = {websocket}
+"""
+
+
+def free_ports(count: int) -> int:
+    """The first of `count` adjacent TCP ports that were free a moment ago, outside the ephemeral range's start."""
+    for first in range(20_000 + os.getpid() % 5_000, 31_000, count):
+        sockets = [socket.socket() for _ in range(count)]
+        try:
+            for offset, each in enumerate(sockets):
+                each.bind(("127.0.0.1", first + offset))
+            return first
+        except OSError:
+            continue
+        finally:
+            for each in sockets:
+                each.close()
+    raise RuntimeError(f"no {count} adjacent free ports")
+
+
+class Gateway:
+    """`triplane serve` from start to SIGTERM; its output goes to `<directory>/serve.log`."""
+
+    def __init__(self) -> None:
+        self.temporary = tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True)
+        self.directory = Path(self.temporary.name)
+        first = free_ports(103)
+        self.http_port = first
+        definition = self.directory / "definitions" / "bench"
+        definition.mkdir(parents=True)
+        (definition / "flow.cylc").write_text(GRAPH)
+        config = self.directory / "triplane.toml"
+        config.write_text(
+            CONFIG.format(directory=self.directory, http=first, websocket=first + 1, first=first + 2, last=first + 101)
+        )
+        command = [sys.executable, "-m", "triplane.cli.main", "serve", "--config", str(config)]
+        self.log = (self.directory / "serve.log").open("w")
+        self.process = subprocess.Popen(
+            command, stdout=self.log, stderr=subprocess.STDOUT, env={**os.environ, "HOME": str(self.directory)}
+        )
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def __enter__(self) -> Self:
+        self.await_condition("the gateway to be ready", lambda: self._http("GET", "/api/ready") is not None)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+        self.temporary.cleanup()
+
+    def _http(self, method: str, path: str, body: object = None) -> Any:
+        """The decoded answer, or None while there is none to be had."""
+        headers = {"Content-Type": "application/json", "X-Durable-Workflow-Control-Plane-Version": "2"}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}", data, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                return json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            if error.code >= 500:
+                return None
+            raise RuntimeError(f"{method} {path}: {error.code} {error.read()[:500]!r}") from error
+        except (urllib.error.URLError, ConnectionError):
+            return None
+
+    def await_condition(self, what: str, holds: Any) -> None:
+        """Return once `holds()` is true.
+
+        Raises:
+            RuntimeError: it was not within `READY_S`, or the gateway ended; the message ends with its log.
+        """
+        end = time.monotonic() + READY_S
+        while not holds():
+            if self.process.poll() is not None or time.monotonic() > end:
+                self.log.flush()
+                log = (self.directory / "serve.log").read_text()[-3000:]
+                raise RuntimeError(f"waited for {what}; the gateway's log ends:\n{log}")
+            time.sleep(0.05)
+
+    def start_graph(self) -> Endpoint:
+        """Start the bench graph, wait until `TASK` is there to be held, and give its face's sockets."""
+        self._http("POST", "/api/workflows", {"workflow_id": "bench", "workflow_type": "graph:bench"})
+        service = self.directory / "cylc-run" / "bench" / ".service"
+        self.await_condition("the face's contact file", (service / "contact").exists)
+        lines = (service / "contact").read_text().splitlines()
+        contact = dict(line.split("=", 1) for line in lines)
+        server_key, _ = zmq.auth.load_certificate(service / "server.key")
+        public, secret = zmq.auth.load_certificate(service / "client.key_secret")
+        assert secret is not None
+        endpoint = Endpoint(
+            port=int(contact["CYLC_WORKFLOW_PORT"]), publish_port=int(contact["CYLC_WORKFLOW_PUBLISH_PORT"]),
+            server_key=server_key, client_public=public, client_secret=secret, pid=self.pid,
+        )  # fmt: skip
+        self.await_condition("the task that waits", lambda: TASK.split("/")[1] in self._task_names(endpoint))
+        return endpoint
+
+    @staticmethod
+    def _task_names(endpoint: Endpoint) -> str:
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        try:
+            request = endpoint.connect(context, zmq.REQ)
+            arguments = {"request_string": "query { taskProxies { name } }", "variables": None}
+            request.send(json.dumps({"command": "graphql", "args": arguments, "meta": {}}).encode())
+            return request.recv().decode()
+        finally:
+            context.destroy(linger=0)
+
+    def stop_graph(self) -> None:
+        """End the bench graph and its endless job."""
+        self._http("POST", "/api/workflows/bench/terminate", {"reason": "the measurement is over"})
