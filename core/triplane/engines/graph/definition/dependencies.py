@@ -1,0 +1,162 @@
+"""Chains of nodes → what each task waits for, where it runs, and which outputs it must or may give."""
+
+from dataclasses import dataclass, field
+
+from triplane.engines.graph.definition.cycling import Bounds, parse_bounded_point, parse_interval
+from triplane.engines.graph.definition.graph_text import Chain, Node
+from triplane.engines.graph.definition.model import STANDARD_OUTPUTS, Condition, Prerequisite
+from triplane.engines.graph.definition.problems import DefinitionProblem, shown
+
+_OPPOSITES = (("succeeded", "failed"), ("submitted", "submit-failed"))
+
+
+@dataclass
+class TaskUse:
+    """How the graph uses one task name.
+
+    Attributes:
+        line: where it is first named.
+        sequences: indices of the sequences it runs on, in order of first use.
+        conditions: by sequence, in order and each once.
+        optional: label → whether the graph marks it optional (`?`), with the line that said so first.
+    """
+
+    line: int
+    sequences: list[int] = field(default_factory=list)
+    conditions: dict[int, dict[Condition, None]] = field(default_factory=dict)
+    optional: dict[str, tuple[bool, int]] = field(default_factory=dict)
+    labels: dict[str, int] = field(default_factory=dict)
+
+    def prerequisites(self) -> tuple[Prerequisite, ...]:
+        """One for each sequence on which it waits for something."""
+        return tuple(Prerequisite(index, tuple(found)) for index, found in self.conditions.items() if found)
+
+
+class GraphReader:
+    """Collects the uses of tasks over all graph strings of a workflow."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.uses: dict[str, TaskUse] = {}
+        self._bounds = bounds
+
+    def read(self, chains: list[Chain], sequence: int) -> None:
+        """Add the chains of one recurrence.
+
+        Raises:
+            DefinitionProblem: an offset where none may be, or contradicting `?`.
+        """
+        for chain in chains:
+            for index, side in enumerate(chain):
+                for node in side:
+                    self._use(node, sequence, is_target=index > 0)
+                    if index > 0:
+                        self._depend(node, chain[index - 1], sequence)
+
+    def _use(self, node: Node, sequence: int, is_target: bool) -> None:
+        use = self.uses.setdefault(node.name, TaskUse(node.line))
+        if node.offset is None:
+            if sequence not in use.sequences:
+                use.sequences.append(sequence)
+        elif is_target:
+            raise DefinitionProblem(f"{shown(node.name)} has an offset on the right of `=>`", node.line)
+        label = node.output or "succeeded"
+        use.labels.setdefault(label, node.line)
+        if node.output is None and is_target and not node.optional:
+            # A plain name on the right only says that the task runs; what it must give is said elsewhere or by default.
+            return
+        earlier = use.optional.setdefault(label, (node.optional, node.line))
+        if earlier[0] != node.optional:
+            raise DefinitionProblem(
+                f"{node.name}:{label} is both required and optional (`?`), see line {earlier[1]}", node.line
+            )
+
+    def _depend(self, node: Node, upstream: tuple[Node, ...], sequence: int) -> None:
+        wanted = self.uses[node.name].conditions.setdefault(sequence, {})
+        for parent in upstream:
+            condition = self._condition(parent)
+            if parent.name == node.name and condition.offset == 0 and condition.point is None:
+                raise DefinitionProblem(f"{shown(node.name)} depends on itself", node.line)
+            wanted[condition] = None
+
+    def _condition(self, node: Node) -> Condition:
+        label = node.output or "succeeded"
+        if node.offset is None:
+            return Condition(node.name, label)
+        if node.offset.startswith(("^", "$")) or "P" not in node.offset:
+            return Condition(node.name, label, point=parse_bounded_point(node.offset, self._bounds, node.line))
+        return Condition(node.name, label, offset=parse_interval(node.offset, node.line))
+
+
+def outputs_of(
+    name: str, use: TaskUse, custom: dict[str, str]
+) -> tuple[dict[str, str], tuple[str, ...], tuple[str, ...]]:
+    """All outputs (label → message), the required labels and the optional ones.
+
+    Success is required unless the graph marks it, or its failure, otherwise.
+
+    Raises:
+        DefinitionProblem: an output that is not defined, or required ones that exclude each other.
+    """
+    outputs = {label: label for label in STANDARD_OUTPUTS} | custom
+    for label, line in use.labels.items():
+        if label not in outputs:
+            raise DefinitionProblem(f"{name}:{label}: the task has no output {shown(label)}", line)
+    marks = {label: is_optional for label, (is_optional, _) in use.optional.items()}
+    if marks.get("expired") is False:
+        raise DefinitionProblem(f"{name}:expired must be optional (`?`)", use.optional["expired"][1])
+    for good, bad in _OPPOSITES:
+        if marks.get(good) is False and bad in marks or marks.get(bad) is False and good in marks:
+            line = max(use.optional[good][1], use.optional[bad][1])
+            raise DefinitionProblem(f"{name}:{good} and {name}:{bad} cannot both happen, so both must be optional (`?`)", line)
+    if "succeeded" not in marks and "failed" not in marks:
+        marks["succeeded"] = False
+    if "submitted" not in marks and "submit-failed" not in marks:
+        marks["submitted"] = False
+    order = list(outputs)
+    required = tuple(label for label in order if marks.get(label) is False)
+    optional = tuple(label for label in order if marks.get(label) is True)
+    return outputs, required, optional
+
+
+def refuse_circles(uses: dict[str, TaskUse]) -> None:
+    """Refuse tasks of one cycle point that wait for each other, so that none of them could ever run.
+
+    Raises:
+        DefinitionProblem: naming a circle.
+    """
+    indices = {index for use in uses.values() for index in use.conditions}
+    for sequence in sorted(indices):
+        parents = {name: _parents_in(use, sequence) for name, use in uses.items()}
+        _refuse_circle(parents, uses)
+
+
+def _parents_in(use: TaskUse, sequence: int) -> list[str]:
+    return [
+        condition.task for condition in use.conditions.get(sequence, ()) if condition.point is None and not condition.offset
+    ]
+
+
+def _refuse_circle(parents: dict[str, list[str]], uses: dict[str, TaskUse]) -> None:
+    done: set[str] = set()
+    for start in parents:
+        path: dict[str, int] = {}
+        stack = [start]
+        while stack:
+            name = stack[-1]
+            if name in done:
+                stack.pop()
+                continue
+            if name not in path:
+                path[name] = len(path)
+            waiting = next((one for one in parents[name] if one not in done), None)
+            if waiting is None:
+                done.add(name)
+                path.pop(name)
+                stack.pop()
+            elif waiting in path:
+                circle = [one for one, at in path.items() if at >= path[waiting]]
+                raise DefinitionProblem(
+                    f"circular dependencies: {' => '.join([*reversed(circle), circle[-1]])}", uses[waiting].line
+                )
+            else:
+                stack.append(waiting)
