@@ -1,0 +1,239 @@
+"""Mutations of the wire to commands of the core, and back to the rows that clients print. No I/O.
+
+Source: contract section 3.4 (cylc-flow 8.5.4): names, arguments, synchronous rejections and their words. A command
+that the real scheduler would accept and then find impossible is refused here with the reason (T16).
+"""
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from triplane.commands import (
+    Command,
+    HoldTasks,
+    KillTasks,
+    PauseRun,
+    PollTasks,
+    ReleaseTasks,
+    ReportJob,
+    ResumeRun,
+    StopMode,
+    StopRun,
+    TriggerTasks,
+)
+
+Args = Mapping[str, Any]
+_MAX_MESSAGES: Final = 100
+
+STOP_MODES: Final[Mapping[str, StopMode]] = {
+    "Clean": StopMode.GRACEFUL,
+    "Kill": StopMode.KILL,
+    "Now": StopMode.LEAVE,
+    "NowNow": StopMode.LEAVE,
+}
+STOP_REASONS: Final[Mapping[str, str]] = {
+    "Clean": "REQUEST(CLEAN)",
+    "Kill": "REQUEST(KILL)",
+    "Now": "REQUEST(NOW)",
+    "NowNow": "REQUEST(NOW-NOW)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The run that a face shows, as commands name it."""
+
+    namespace: str
+    workflow_id: str
+    run_id: str
+
+    def fields(self) -> dict[str, str]:
+        """The fields that every command to the run has."""
+        return {"namespace": self.namespace, "workflow_id": self.workflow_id, "run_id": self.run_id}
+
+
+class Refused(Exception):
+    """A mutation that is turned down before it becomes a command; the text is shown to the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A mutation as the command to send and the words for when it is committed."""
+
+    command: Command
+    accepted: str
+
+
+def plan(name: str, args: Args, target: Target) -> Planned:
+    """What the mutation `name` asks of the core.
+
+    Args:
+        name: as the schema spells it (`hold`, `setHoldPoint`).
+        args: coerced by the schema; absent where not given, None where explicitly null.
+
+    Raises:
+        Refused: invalid arguments, or something this gateway does not do for a run.
+    """
+    planner = _PLANNERS.get(name)
+    if planner is None:
+        raise Refused(f"{name} is not supported by this gateway")
+    try:
+        return planner(args, target)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise Refused(f"{name}: {where}: {first['msg']}") from exc
+
+
+def accepted_row(workflow_id: str, text: str) -> dict[str, Any]:
+    """The result row of a mutation that is committed; `workflow_id` is the full `~user/name`."""
+    return {"id": workflow_id, "response": [True, text]}
+
+
+def refused_row(workflow_id: str, text: str) -> dict[str, Any]:
+    """The result row of a mutation that was turned down; clients print the text and exit with 1."""
+    return {"id": workflow_id, "response": [False, text]}
+
+
+def unmatched_row(asked: list[str]) -> dict[str, Any]:
+    """The result row where none of the asked workflows is the one on this socket; it has no id."""
+    return {"response": [False, f"No matching workflow in {asked}"]}
+
+
+def check_task_ids(tasks: list[str]) -> tuple[str, ...]:
+    """The task globs of a mutation.
+
+    Raises:
+        Refused: there are none, or one names a job.
+    """
+    if not tasks:
+        raise Refused("No tasks specified")
+    jobs = [task for task in tasks if task.removeprefix("//").count("/") > 1]
+    if jobs:
+        raise Refused("This command does not take job ids:\n * " + "\n * ".join(jobs[:20]))
+    return tuple(task.removeprefix("//") for task in tasks)
+
+
+def check_flow(flow: list[str], flow_wait: bool) -> None:
+    """Check the flow arguments of `trigger`.
+
+    Raises:
+        Refused: not flow values, not to be combined, or flows this gateway does not keep.
+    """
+    if flow in ([], ["all"]):
+        if flow_wait:
+            raise Refused("trigger --wait is not supported by this gateway: a run has one flow")
+        return
+    for value in flow:
+        if value not in ("new", "none") and not value.isdecimal():
+            raise Refused("Flow values must be integers, or 'new', or 'none'")
+    for value in ("new", "none"):
+        if value in flow and len(flow) > 1:
+            raise Refused(f"Cannot combine --flow={value} with other flow values")
+        if value in flow and flow_wait:
+            raise Refused("--wait is not compatible with --flow=new or --flow=none")
+    if flow != ["1"]:
+        raise Refused(f"--flow={flow[0]} is not supported by this gateway: a run has one flow, 1")
+
+
+def _pause(args: Args, target: Target) -> Planned:
+    return _queued(PauseRun(**target.fields()))
+
+
+def _resume(args: Args, target: Target) -> Planned:
+    return _queued(ResumeRun(**target.fields()))
+
+
+def _stop(args: Args, target: Target) -> Planned:
+    for name, option in (("cyclePoint", "at a cycle point"), ("clockTime", "at a time"), ("task", "after a task")):
+        if args.get(name) is not None:
+            raise Refused(f"stopping {option} is not supported by this gateway")
+    if args.get("flowNum") is not None:
+        raise Refused("stopping one flow is not supported by this gateway: a run has one flow")
+    mode = args.get("mode") or "Clean"
+    return _queued(StopRun(**target.fields(), mode=STOP_MODES[mode], reason=STOP_REASONS[mode]))
+
+
+def _hold(args: Args, target: Target) -> Planned:
+    return _queued(HoldTasks(**target.fields(), task_globs=check_task_ids(args["tasks"])))
+
+
+def _release(args: Args, target: Target) -> Planned:
+    return _queued(ReleaseTasks(**target.fields(), task_globs=check_task_ids(args["tasks"])))
+
+
+def _kill(args: Args, target: Target) -> Planned:
+    return _queued(KillTasks(**target.fields(), task_globs=check_task_ids(args["tasks"])))
+
+
+def _poll(args: Args, target: Target) -> Planned:
+    return _queued(PollTasks(**target.fields(), task_globs=check_task_ids(args["tasks"])))
+
+
+def _trigger(args: Args, target: Target) -> Planned:
+    globs = check_task_ids(args["tasks"])
+    check_flow(args.get("flow") or [], bool(args.get("flowWait")))
+    if args.get("onResume"):
+        raise Refused("trigger --on-resume is not supported by this gateway: trigger after resuming")
+    return _queued(TriggerTasks(**target.fields(), task_globs=globs))
+
+
+def _message(args: Args, target: Target) -> Planned:
+    job = args["taskJob"].removeprefix("//").split("/")
+    if len(job) != 3 or not all(job) or not job[2].isdecimal():
+        raise Refused(f"{args['taskJob'][:200]!r} is not a job: CYCLE/TASK/NN")
+    messages: list[tuple[str, str]] = []
+    for pair in args.get("messages") or []:
+        if not pair or len(pair) != 2 or pair[1] is None:
+            raise Refused("each message must be a [severity, text] pair")
+        messages.append((pair[0] or "INFO", pair[1]))
+    if not messages:
+        raise Refused("there is no message to queue")
+    if len(messages) > _MAX_MESSAGES:
+        raise Refused(f"at most {_MAX_MESSAGES} messages in one request, not {len(messages)}")
+    report = ReportJob(
+        **target.fields(),
+        cycle=job[0],
+        task=job[1],
+        submit_num=int(job[2]),
+        event_time=args.get("eventTime"),
+        messages=tuple(messages),
+    )
+    return Planned(report, f"Messages queued: {len(messages)}")
+
+
+def _queued(command: Command) -> Planned:
+    # The id is what the real scheduler logs a queued command under; clients print "Command queued" and drop it.
+    return Planned(command, str(uuid.uuid4()))
+
+
+def _unsupported(sentence: str) -> Callable[[Args, Target], Planned]:
+    def planner(args: Args, target: Target) -> Planned:
+        raise Refused(sentence)
+
+    return planner
+
+
+_PLANNERS: Final[Mapping[str, Callable[[Args, Target], Planned]]] = {
+    "pause": _pause,
+    "resume": _resume,
+    "stop": _stop,
+    "hold": _hold,
+    "release": _release,
+    "kill": _kill,
+    "poll": _poll,
+    "trigger": _trigger,
+    "message": _message,
+    "releaseHoldPoint": _unsupported("hold points are not supported by this gateway: release the tasks by name"),
+    "setHoldPoint": _unsupported("hold points are not supported by this gateway: hold the tasks by name"),
+    "reload": _unsupported("reloading a definition is not supported by this gateway"),
+    "setVerbosity": _unsupported("the log level belongs to the gateway, not to a run: set gateway.log_level"),
+    "setGraphWindowExtent": _unsupported("the graph window is fixed: this gateway shows every task of the run"),
+    "remove": _unsupported("removing tasks is not supported by this gateway"),
+    "set": _unsupported("setting outputs and prerequisites is not supported by this gateway"),
+    "extTrigger": _unsupported("external triggers are not supported by this gateway"),
+    "broadcast": _unsupported("broadcasts are not supported by this gateway"),
+}
