@@ -85,3 +85,28 @@ class Service(Protocol):
         ...
 
     async def stop(self) -> None: ...
+
+
+def relay(outcome: Any, future: "asyncio.Future[Any]") -> None:
+    """Pass a service's answer (a value, or a future of one) on to `future`, and a cancellation of that back."""
+    if not isinstance(outcome, asyncio.Future):
+        future.set_result(outcome)
+        return
+
+    def done(first: "asyncio.Future[Any]") -> None:
+        if future.done():
+            return
+        if first.cancelled():
+            future.cancel()
+        elif (error := first.exception()) is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(first.result())
+
+    def cancelled(outer: "asyncio.Future[Any]") -> None:
+        # A client that hangs up takes its wait along, so that no task is handed to nobody.
+        if outer.cancelled() and not outcome.done():
+            outcome.cancel()
+
+    outcome.add_done_callback(done)
+    future.add_done_callback(cancelled)

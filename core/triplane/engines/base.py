@@ -55,6 +55,7 @@ class RunState:
     tasks: dict[TaskKey, Task] = field(default_factory=dict)
     jobs: dict[JobKey, Job] = field(default_factory=dict)
     timers: dict[str, Timer] = field(default_factory=dict)
+    volatile_timers: set[str] = field(default_factory=set)
     tables: dict[str, TableState] = field(default_factory=dict)
     history: list[Event] = field(default_factory=list)
     next_task_seq: int = 1
@@ -71,6 +72,7 @@ class StepChanges:
     pruned: dict[TaskKey, None] = field(default_factory=dict)
     jobs: dict[JobKey, Job] = field(default_factory=dict)
     timers: dict[str, Timer | None] = field(default_factory=dict)
+    volatile_cleared: set[str] = field(default_factory=set)
     rows: list[Rows] = field(default_factory=list)
     detail_changed: bool = False
     run_changed: bool = False
@@ -156,14 +158,13 @@ class Step:
 
     def prune_task(self, key: TaskKey) -> None:
         """Take a task, and its jobs, out of the present view; histories keep what happened."""
-        if self.state.tasks.pop(key, None) is None:
+        task = self.state.tasks.pop(key, None)
+        if task is None:
             return
-        task = self.changes.tasks.pop(key, None)
-        for job_key in [(*key, n) for n in range(0, (task.submit_num if task else 100_000) + 1)] if task else [
-            k for k in self.state.jobs if k[:2] == key
-        ]:
-            self.state.jobs.pop(job_key, None)
-            self.changes.jobs.pop(job_key, None)
+        self.changes.tasks.pop(key, None)
+        for submit_num in range(task.submit_num + 1):
+            self.state.jobs.pop((*key, submit_num), None)
+            self.changes.jobs.pop((*key, submit_num), None)
         self.changes.pruned[key] = None
 
     def put_job(self, job: Job) -> None:
@@ -179,16 +180,29 @@ class Step:
         self.put_job(job)
         return job
 
-    def set_timer(self, timer_id: str, fire_at: float, data: Mapping[str, Any] | None = None) -> None:
-        """Set (or move) an alarm: `FireTimer(timer_id)` reaches the run at `fire_at` wall-clock seconds or soon after."""
+    def set_timer(
+        self, timer_id: str, fire_at: float, data: Mapping[str, Any] | None = None, durable: bool = True
+    ) -> None:
+        """Set (or move) an alarm: `FireTimer(timer_id)` reaches the run at `fire_at` wall-clock seconds or soon after.
+
+        Args:
+            durable: False keeps it in memory only, for what `Engine.recover` sets again anyway (a worker's lease).
+        """
         timer = Timer(timer_id, fire_at, data if data is not None else {})
         self.state.timers[timer_id] = timer
         self.changes.timers[timer_id] = timer
+        if durable:
+            self.state.volatile_timers.discard(timer_id)
+        else:
+            self.state.volatile_timers.add(timer_id)
 
     def clear_timer(self, timer_id: str) -> None:
         """Clear an alarm; one that is not set is ignored."""
         if self.state.timers.pop(timer_id, None) is not None:
             self.changes.timers[timer_id] = None
+            if timer_id in self.state.volatile_timers:
+                self.state.volatile_timers.discard(timer_id)
+                self.changes.volatile_cleared.add(timer_id)
 
     # ---- tables ----------------------------------------------------------------------------------------------------
 
@@ -236,14 +250,20 @@ class Step:
 class Preparation(Protocol):
     """What an engine's `prepare` may use; it is the one place of an engine that touches the world."""
 
-    definition_directories: Sequence[str]
-    """Where `graph:NAME` and `simulation:NAME` are looked up."""
+    @property
+    def definition_directories(self) -> Sequence[str]:
+        """Where `graph:NAME` and `simulation:NAME` are looked up."""
+        ...
 
-    run_id: str
-    """The id the new run will have."""
+    @property
+    def run_id(self) -> str:
+        """The id the new run will have."""
+        ...
 
-    settings: Mapping[str, Any]
-    """The engine's own section of the config, and `jobs`, `platforms`."""
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The engine's own section of the config, and `jobs`, `platforms`."""
+        ...
 
 
 class Engine(Protocol):

@@ -1,0 +1,217 @@
+"""Who asks, and what they may do: credentials, principals, one access table."""
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from triplane.commands.base import Access, Request, Scope
+from triplane.errors import NotAllowed, Unauthenticated
+
+
+class Role(StrEnum):
+    """What a principal is; a set of these, never a rank."""
+
+    VIEWER = "viewer"
+    WORKER = "worker"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+    JOB = "job"
+    SYSTEM = "system"
+
+
+ACCESS_TABLE: Mapping[Role, frozenset[Access]] = {
+    Role.VIEWER: frozenset({Access.READ}),
+    Role.WORKER: frozenset({Access.WORK}),
+    Role.OPERATOR: frozenset({Access.READ, Access.WRITE, Access.END, Access.REPORT}),
+    Role.ADMIN: frozenset({Access.READ, Access.WRITE, Access.END, Access.REPORT, Access.ADMIN}),
+    Role.JOB: frozenset({Access.REPORT}),
+    Role.SYSTEM: frozenset(Access),
+}
+"""Role → what it is allowed. What is not here is denied."""
+
+LOCAL_ROLES: Mapping[str, frozenset[Role]] = {
+    "viewer": frozenset({Role.VIEWER}),
+    "operator": frozenset({Role.OPERATOR, Role.WORKER}),
+    "admin": frozenset({Role.ADMIN, Role.OPERATOR, Role.WORKER}),
+    "none": frozenset(),
+}
+"""What `[auth] local_role` gives a loopback peer: an operator at the machine may run workers there too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks. Made only by the authenticator, and held only inside a connection.
+
+    Attributes:
+        namespaces: where the roles hold; None means everywhere.
+        run_id: the only run it may touch, for keys that were issued for one run.
+    """
+
+    name: str
+    roles: frozenset[Role]
+    namespaces: frozenset[str] | None = None
+    run_id: str | None = None
+    allowed: frozenset[Access] = field(init=False, default=frozenset())
+
+    def __post_init__(self) -> None:
+        allowed: frozenset[Access] = frozenset()
+        for role in self.roles:
+            allowed |= ACCESS_TABLE[role]
+        object.__setattr__(self, "allowed", allowed)
+
+    def may_see(self, namespace: str) -> bool:
+        """Whether the namespace is in its scope at all."""
+        return self.namespaces is None or namespace in self.namespaces
+
+
+SYSTEM_PRINCIPAL = Principal("system", frozenset({Role.SYSTEM}))
+
+
+# ---- credentials: what a wire proved or was shown -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BearerToken:
+    """A secret from the client, and where it came from."""
+
+    token: str
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LoopbackPeer:
+    """No secret at all; `address` is the peer's IP address."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class SocketOwner:
+    """The uid that the kernel vouches for on a Unix socket."""
+
+    uid: int
+
+
+@dataclass(frozen=True, slots=True)
+class CurveKey:
+    """A CURVE key that the wire's own handshake verified, for one run and one install target."""
+
+    run_id: str
+    target: str
+    access: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterSelf:
+    """The adapter itself, to follow what it shows."""
+
+    name: str
+    namespace: str = "default"
+
+
+Credential = BearerToken | LoopbackPeer | SocketOwner | CurveKey | AdapterSelf
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEntry:
+    """A configured token: only its SHA-256 is kept.
+
+    Attributes:
+        sha256: 32 bytes; namespaces: None for all; expires: wall-clock seconds or None.
+    """
+
+    name: str
+    sha256: bytes
+    roles: frozenset[Role]
+    namespaces: frozenset[str] | None = None
+    expires: float | None = None
+
+
+class Authenticator:
+    """Turns credentials into principals."""
+
+    def __init__(self, tokens: Iterable[TokenEntry] = (), local_role: str = "operator", owner_uid: int = 0) -> None:
+        if local_role not in LOCAL_ROLES:
+            raise ValueError(f"auth.local_role: {local_role!r} is not one of {', '.join(LOCAL_ROLES)}")
+        self._tokens = tuple(tokens)
+        self._local_role = local_role
+        self._owner_uid = owner_uid
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether any token is configured; with none, loopback peers are let in as `local`."""
+        return bool(self._tokens)
+
+    def authenticate(self, credential: Credential, now: float) -> Principal:
+        """The principal behind a credential.
+
+        Raises:
+            Unauthenticated: wrong, expired, or nothing where something is needed.
+        """
+        match credential:
+            case BearerToken(token=token):
+                return self._by_token(token, now)
+            case LoopbackPeer(address=address):
+                if self.has_tokens:
+                    raise Unauthenticated("a token is needed: send 'Authorization: Bearer TOKEN'")
+                if not is_loopback(address):
+                    raise Unauthenticated("only loopback peers are let in without a token; configure [[auth.tokens]]")
+                return self._local()
+            case SocketOwner(uid=uid):
+                if uid not in (0, self._owner_uid):
+                    raise Unauthenticated(f"the control socket is the gateway owner's; you are uid {uid}")
+                return Principal("owner", frozenset({Role.ADMIN, Role.OPERATOR, Role.WORKER}))
+            case CurveKey(run_id=run_id, target=target, access=access):
+                if target in ("", "localhost"):
+                    return Principal("local", LOCAL_ROLES[self._local_role], None, run_id)
+                roles = {Role.JOB} | {Role(name) for name in access}
+                return Principal(f"job:{target}", frozenset(roles), None, run_id)
+            case AdapterSelf(name=name, namespace=namespace):
+                return Principal(f"adapter:{name}", frozenset({Role.VIEWER}), frozenset({namespace}))
+
+    def _local(self) -> Principal:
+        return Principal("local", LOCAL_ROLES[self._local_role], frozenset({"default"}))
+
+    def _by_token(self, token: str, now: float) -> Principal:
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        found: TokenEntry | None = None
+        # Every entry is compared, in constant time each, so that timing tells nothing about which one matched.
+        for entry in self._tokens:
+            if hmac.compare_digest(entry.sha256, digest):
+                found = entry
+        if found is None:
+            raise Unauthenticated("that token is not known here")
+        if found.expires is not None and found.expires <= now:
+            raise Unauthenticated("that token has expired")
+        return Principal(found.name, found.roles, found.namespaces)
+
+
+def authorise(principal: Principal, request: Request, known: frozenset[str]) -> None:
+    """Let the request pass, or say why not.
+
+    Args:
+        known: names of all commands and queries; anything else is denied whoever asks.
+
+    Raises:
+        NotAllowed
+    """
+    kind = type(request)
+    if kind.name not in known:
+        raise NotAllowed(f"{kind.name!r} is not a command of this gateway")
+    if kind.access not in principal.allowed:
+        raise NotAllowed(
+            f"{principal.name} may not {kind.name.replace('_', ' ')}: that needs {kind.access.value} access",
+            role=",".join(sorted(principal.roles)),
+            needs=kind.access.value,
+        )
+    if kind.scope is not Scope.CLUSTER:
+        namespace = getattr(request, "namespace", "default")
+        if not principal.may_see(namespace):
+            raise NotAllowed(f"{principal.name} has no access to namespace {namespace!r}", namespace=namespace)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an IP address (or `localhost`, or a Unix peer) is this machine's loopback."""
+    return address in ("", "localhost", "::1") or address.startswith(("127.", "::ffff:127."))

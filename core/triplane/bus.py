@@ -1,0 +1,486 @@
+"""The one path of a command: its run's engine, the group commit, then reply, deltas and effects, in that order."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from triplane.audit import audit_record
+from triplane.clock import Clock
+from triplane.commands.base import Access, Command, RunCommand, Scope
+from triplane.commands.runs import PlayRun, StartRun
+from triplane.commands.system import FireTimer
+from triplane.committer import Committer, Pending
+from triplane.deltas import Delta
+from triplane.effects import Dispatch, Effect
+from triplane.engines.base import Engine, RunState, Step
+from triplane.errors import (
+    CannotNow,
+    GatewayError,
+    NotCurrentRun,
+    NotSupported,
+    RunClosed,
+    RunNotFound,
+    UnknownCommand,
+    WorkflowNotFound,
+)
+from triplane.outcome import advance_view, finish_step
+from triplane.queries import RunView
+from triplane.requests import AnsweredRequests, digest_of
+from triplane.runtable import LiveRun, RunTable, StepGuard
+from triplane.service import SYSTEM, Caller, Service, relay
+from triplane.starts import Starter
+from triplane.store.interface import AuditRecord, Slice, Store
+from triplane.subscriptions import DeltaHub
+from triplane.timers import TimerHeap
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 1.0
+"""How long the core waits before it sends a timer or an effect again that could not be taken now."""
+
+
+@dataclass(slots=True)
+class _Context:
+    """What belongs to a pending slice of a run."""
+
+    live: LiveRun
+    delta: Delta
+    effects: Sequence[Effect] = ()
+    timers: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Bus:
+    """Applies commands to runs in one order each, and makes them durable in groups. Lives on the event loop's thread."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        engines: Mapping[str, Engine],
+        services: Sequence[Service],
+        starter: Starter,
+        on_broken: Callable[[BaseException], None],
+    ) -> None:
+        self.store, self.clock, self.engines, self.services = store, clock, engines, services
+        self.runs = RunTable(store, engines)
+        self.hub = DeltaHub(store.last_cursor())
+        self.timers = TimerHeap(clock, self._fire_timer)
+        self.faults: list[str] = []
+        self._cursor = store.last_cursor()
+        self._answered = AnsweredRequests(store.requests)
+        self._committer = Committer(store.writer, self._on_committed, self._on_failed, on_broken)
+        self._starter = starter
+        self._by_command: dict[type[Command], Service] = {c: s for s in services for c in s.commands}
+        self._by_effect: dict[type[Effect], Service] = {e: s for s in services for e in s.effects}
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    # ---- life cycle ------------------------------------------------------------------------------------------------
+
+    async def start(self) -> int:
+        """Start the services, then take up every open run again. Returns how many there were."""
+        for service in self.services:
+            await service.start(self)
+        run_ids = self.store.runs.open_run_ids()
+        for number, run_id in enumerate(run_ids):
+            try:
+                live = self.runs.open(run_id)
+                if live is not None:
+                    self._recover(live)
+            except GatewayError as error:
+                log.warning("run_not_recovered: %s: %s", run_id, error)
+            if number % 100 == 99:
+                await asyncio.sleep(0)
+        return len(run_ids)
+
+    async def drain(self) -> None:
+        """Stop what moves by itself and answer all that waits."""
+        self.timers.stop()
+        for service in self.services:
+            await service.drain()
+        await self._committer.drain()
+
+    async def stop(self) -> None:
+        """Get everything accepted onto the disk, and end."""
+        await self.drain()
+        for service in self.services:
+            await service.stop()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._committer.drain()
+        self._committer.close()
+        self.hub.close()
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> "asyncio.Task[Any]":
+        """Run a background task; a crash in it is logged and turns readiness red."""
+        task = asyncio.get_running_loop().create_task(coroutine, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+        return task
+
+    def _task_done(self, task: "asyncio.Task[Any]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, GatewayError):
+            log.error("background_task_failed: %s", task.get_name(), exc_info=error)
+            self.faults.append(f"{task.get_name()}: {error}")
+            del self.faults[:-20]
+
+    # ---- reading ---------------------------------------------------------------------------------------------------
+
+    def view(self, run_id: str) -> RunView | None:
+        return self.runs.view(run_id)
+
+    def live(self, run_id: str) -> RunState | None:
+        live = self.runs.open(run_id)
+        return live.state if live is not None else None
+
+    def current_run_id(self, namespace: str, workflow_id: str) -> str | None:
+        return self.runs.current_run_id(namespace, workflow_id)
+
+    # ---- commands --------------------------------------------------------------------------------------------------
+
+    def send(self, command: Command, caller: Caller = SYSTEM, wait: bool = True) -> "asyncio.Future[Any]":
+        """Apply a command. The future resolves once it is on disk (or, without `wait`, once it is decided)."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        try:
+            digest = None
+            if command.request_id is not None:
+                digest = digest_of(command)
+                first = self._answered.find(caller, command, digest)
+                if first is not None:
+                    return first
+                self._answered.begin(caller, command, digest, future)
+            service = self._by_command.get(type(command))
+            if service is not None:
+                relay(service.handle(command, caller), future)
+            elif command.scope is Scope.START:
+                self._start(command, caller, digest, future)
+            elif isinstance(command, RunCommand):
+                self._apply(self.resolve(command), command, caller, digest, future, wait)
+            else:
+                raise UnknownCommand(f"nothing here answers {command.name!r}")
+        except GatewayError as error:
+            if not future.done():
+                future.set_exception(error)
+        except Exception as error:
+            log.exception("command_crashed: %s", command.name)
+            if not future.done():
+                future.set_exception(error)
+        return future
+
+    def resolve(self, command: RunCommand) -> LiveRun:
+        """The open run a command is for.
+
+        Raises:
+            WorkflowNotFound, RunNotFound, RunClosed, NotCurrentRun, CannotNow.
+        """
+        current = self.runs.current_run_id(command.namespace, command.workflow_id)
+        if current is None:
+            raise WorkflowNotFound(command.workflow_id, command.namespace)
+        if command.run_id is not None and command.run_id != current:
+            view = self.runs.view(command.run_id)
+            if view is None or (view.run.namespace, view.run.workflow_id) != (command.namespace, command.workflow_id):
+                raise RunNotFound(command.workflow_id, command.run_id)
+            raise NotCurrentRun(
+                f"run {command.run_id} of {command.workflow_id!r} is not its current run", run_id=command.run_id
+            )
+        live = self.runs.open(current)
+        if live is None:
+            closed = self.runs.view(current)
+            raise RunClosed(command.workflow_id, current, closed.run.status if closed is not None else "closed")
+        return live
+
+    def _apply(
+        self,
+        live: LiveRun,
+        command: RunCommand,
+        caller: Caller,
+        digest: bytes | None,
+        future: "asyncio.Future[Any] | None",
+        wait: bool,
+    ) -> None:
+        step = Step(live.state, self.clock.now(), caller.wire, caller.principal)
+        with StepGuard(live, step):
+            reply = live.engine.handle(live.state, command, step)
+        self._finish(live, step, command, caller, reply, digest, future, wait)
+
+    def _start(
+        self, command: Command, caller: Caller, digest: bytes | None, future: "asyncio.Future[Any]"
+    ) -> None:
+        if isinstance(command, PlayRun):
+            current = self.runs.current_run_id(command.namespace, command.workflow_id)
+            if current is None:
+                raise WorkflowNotFound(command.workflow_id, command.namespace)
+            live = self.runs.open(current)
+            if live is not None:
+                run = live.state.run
+                reply = {
+                    "workflow_id": run.workflow_id, "run_id": run.run_id, "run_number": run.run_number,
+                    "workflow_type": run.workflow_type, "outcome": "existing",
+                }  # fmt: skip
+                step = Step(live.state, self.clock.now(), caller.wire, caller.principal)
+                with StepGuard(live, step):
+                    live.engine.handle(live.state, self._starter.resume_of(command), step)
+                self._finish(live, step, command, caller, reply, digest, future, True)
+                return
+            stored = self.store.runs.load(current)
+            assert stored is not None
+            previous = self.runs.state_of(stored)
+            self.engines[previous.run.engine].load(previous)
+            self._open(self._starter.next_state(previous, self.clock.now()), command, caller, digest, future, previous)
+        elif isinstance(command, StartRun):
+            engine = self.engines.get(command.engine)
+            if engine is None:
+                raise NotSupported(f"no engine {command.engine!r}; there are {', '.join(sorted(self.engines))}")
+            self._starter.check(command)
+            existing = self._existing(command)
+            if existing is not None:
+                self._answer_only(command, caller, existing, digest, future)
+            elif engine.prepares:
+                self.spawn(self._prepare_and_open(engine, command, caller, digest, future), f"prepare {command.workflow_type}")
+            else:
+                state = self._starter.new_state(command, self._run_number(command), self.clock.now())
+                self._open(state, command, caller, digest, future, prepared={})
+        else:
+            raise UnknownCommand(f"nothing here answers {command.name!r}")
+
+    async def _prepare_and_open(
+        self, engine: Engine, command: StartRun, caller: Caller, digest: bytes | None, future: "asyncio.Future[Any]"
+    ) -> None:
+        try:
+            run_id, prepared = await self._starter.prepare(engine, command)
+            # Somebody else may have started the same workflow while this one was being read.
+            existing = self._existing(command)
+            if existing is not None:
+                self._answer_only(command, caller, existing, digest, future)
+                return
+            state = self._starter.new_state(command, self._run_number(command), self.clock.now(), run_id)
+            self._open(state, command, caller, digest, future, prepared=prepared)
+        except GatewayError as error:
+            if not future.done():
+                future.set_exception(error)
+        except asyncio.CancelledError:
+            if not future.done():
+                future.set_exception(CannotNow("the gateway is stopping; the run was not started"))
+            raise
+        except Exception as error:
+            log.exception("start_crashed: %s", command.workflow_type)
+            if not future.done():
+                future.set_exception(error)
+
+    def _existing(self, command: StartRun) -> dict[str, Any] | None:
+        if command.workflow_id is None:
+            return None
+        current = self.runs.current_run_id(command.namespace, command.workflow_id)
+        if current is None:
+            return None
+        live = self.runs.live.get(current)
+        view = None if live is not None else self.runs.view(current)
+        run = live.state.run if live is not None else view.run if view is not None else None
+        return self._starter.existing(command, run) if run is not None else None
+
+    def _run_number(self, command: StartRun) -> int:
+        if command.workflow_id is None:
+            return 1
+        current = self.runs.current_run_id(command.namespace, command.workflow_id)
+        if current is None:
+            return 1
+        live = self.runs.live.get(current)
+        view = self.runs.view(current)
+        run = live.state.run if live is not None else view.run if view is not None else None
+        return run.run_number + 1 if run is not None else 1
+
+    def _answer_only(
+        self, command: Command, caller: Caller, reply: Any, digest: bytes | None, future: "asyncio.Future[Any]"
+    ) -> None:
+        """Answer a command that changed nothing but must be remembered (audit, request id)."""
+        now = self.clock.now()
+        change = Slice(audit=self._audit(command, caller, now, "", ""))
+        if digest is not None:
+            change.request = self._answered.record(caller, command, digest, reply, now)
+        self._committer.submit(Pending(change, reply, future))
+
+    def _open(
+        self,
+        state: RunState,
+        command: Command,
+        caller: Caller,
+        digest: bytes | None,
+        future: "asyncio.Future[Any]",
+        previous: RunState | None = None,
+        prepared: Mapping[str, Any] | None = None,
+    ) -> None:
+        engine = self.engines[state.run.engine]
+        live = LiveRun(engine, state, None)
+        step = Step(state, state.run.created, caller.wire, caller.principal)
+        if previous is not None:
+            engine.play(previous, state, step)
+        else:
+            assert isinstance(command, StartRun)
+            engine.start(state, command, prepared or {}, step)
+        run = state.run
+        reply = {
+            "workflow_id": run.workflow_id, "run_id": run.run_id, "run_number": run.run_number,
+            "workflow_type": run.workflow_type, "outcome": "started",
+        }  # fmt: skip
+        self.runs.add(live)
+        self._finish(live, step, command, caller, reply, digest, future, True, opened=True)
+
+    # ---- from step to disk -----------------------------------------------------------------------------------------
+
+    def _finish(
+        self,
+        live: LiveRun,
+        step: Step,
+        command: Command | None,
+        caller: Caller,
+        reply: Any,
+        digest: bytes | None,
+        future: "asyncio.Future[Any] | None",
+        wait: bool,
+        opened: bool = False,
+    ) -> None:
+        changes = step.changes
+        run = live.state.run
+        audit = self._audit(command, caller, step.now, run.workflow_id, run.run_id) if command is not None else ()
+        if not step.dirty and not opened:
+            self._run_effects(changes.effects)
+            if future is not None and not wait:
+                future.set_result(reply)
+            elif future is not None and (digest is not None or audit):
+                change = Slice(audit=audit)
+                if digest is not None and command is not None:
+                    change.request = self._answered.record(caller, command, digest, reply, step.now)
+                self._committer.submit(Pending(change, reply, future))
+            elif future is not None:
+                future.set_result(reply)
+        else:
+            self._cursor += 1
+            stored, delta = finish_step(live.engine, step, self._cursor, opened)
+            stored.audit = audit
+            if digest is not None and command is not None:
+                stored.request = self._answered.record(caller, command, digest, reply, step.now)
+            live.pending += 1
+            context = _Context(live, delta, changes.effects, changes.timers)
+            self._committer.submit(Pending(stored, reply, future if wait else None, context))
+            if future is not None and not wait:
+                future.set_result(reply)
+        for followup in changes.followups if live.state.run.is_open else ():
+            self._apply(live, followup, caller, None, None, False)
+
+    def _audit(
+        self, command: Command, caller: Caller, now: float, workflow_id: str, run_id: str
+    ) -> tuple[AuditRecord, ...]:
+        if command.access is Access.SYSTEM or caller is SYSTEM:
+            return ()
+        return (audit_record(command, caller, now, workflow_id, run_id, "accepted"),)
+
+    def write(self, change: Slice, wait: bool = True) -> "asyncio.Future[None]":
+        """Commit a slice that belongs to no run."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        try:
+            self._committer.submit(Pending(change, None, future if wait else None))
+            if not wait:
+                future.set_result(None)
+        except GatewayError as error:
+            future.set_exception(error)
+        return future
+
+    def _on_committed(self, group: Sequence[Pending]) -> None:
+        deltas: list[Delta] = []
+        effects: list[Effect] = []
+        for pending in group:
+            context: _Context | None = pending.context
+            if context is not None:
+                live, delta = context.live, context.delta
+                live.pending -= 1
+                live.view = advance_view(live.view, delta)
+                deltas.append(delta)
+                effects.extend(context.effects)
+                run_id = delta.run.run_id
+                for timer_id, timer in context.timers.items():
+                    if timer is not None:
+                        self.timers.set(run_id, timer_id, timer.fire_at)
+                    else:
+                        self.timers.clear(run_id, timer_id)
+                if delta.closed and live.pending == 0:
+                    self.runs.retire(run_id)
+        for pending in group:
+            if pending.future is not None and not pending.future.done():
+                pending.future.set_result(pending.reply)
+        self.hub.publish(deltas)
+        self._run_effects(effects)
+
+    def _on_failed(self, group: Sequence[Pending], error: GatewayError) -> None:
+        # Nothing of the group is on disk: what these runs look like in memory is a future that did not happen.
+        for pending in group:
+            if pending.context is not None:
+                pending.context.live.pending -= 1
+                self.runs.drop(pending.context.live.state.run.run_id)
+        for pending in group:
+            if pending.future is not None and not pending.future.done():
+                pending.future.set_exception(error)
+        reloaded = {p.context.live.state.run.run_id for p in group if p.context is not None}
+        asyncio.get_running_loop().call_later(RETRY_S, self._reload, reloaded)
+
+    def _reload(self, run_ids: set[str]) -> None:
+        for run_id in run_ids:
+            try:
+                live = self.runs.open(run_id)
+                if live is not None:
+                    self._recover(live)
+            except GatewayError as error:
+                log.warning("run_not_reloaded: %s: %s", run_id, error)
+
+    def _recover(self, live: LiveRun) -> None:
+        for timer in live.state.timers.values():
+            self.timers.set(live.state.run.run_id, timer.timer_id, timer.fire_at)
+        step = Step(live.state, self.clock.now(), SYSTEM.wire, SYSTEM.principal)
+        with StepGuard(live, step):
+            live.engine.recover(live.state, step)
+        self._finish(live, step, None, SYSTEM, None, None, None, False)
+
+    # ---- what happens by itself ------------------------------------------------------------------------------------
+
+    def _fire_timer(self, run_id: str, timer_id: str) -> None:
+        view_or_live = self.runs.live.get(run_id)
+        run = view_or_live.state.run if view_or_live is not None else None
+        if run is None:
+            view = self.runs.view(run_id)
+            run = view.run if view is not None else None
+        if run is None or not run.is_open:
+            return
+        command = FireTimer(namespace=run.namespace, workflow_id=run.workflow_id, run_id=run_id, timer_id=timer_id)
+        self._send_again_until_taken(command, lambda: self.timers.set(run_id, timer_id, self.clock.now() + RETRY_S))
+
+    def _run_effects(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Dispatch):
+                self._dispatch_effect(effect)
+                continue
+            service = self._by_effect.get(type(effect))
+            if service is None:
+                log.error("effect_without_service: %s", type(effect).__name__)
+                continue
+            try:
+                service.carry_out((effect,))
+            except Exception:
+                log.exception("effect_failed: %s", type(effect).__name__)
+
+    def _dispatch_effect(self, effect: Dispatch) -> None:
+        def again() -> None:
+            asyncio.get_running_loop().call_later(RETRY_S, self._dispatch_effect, effect)
+
+        self._send_again_until_taken(effect.command, again)
+
+    def _send_again_until_taken(self, command: Command, again: Callable[[], Any]) -> None:
+        def done(future: "asyncio.Future[Any]") -> None:
+            error = None if future.cancelled() else future.exception()
+            if isinstance(error, CannotNow):
+                again()
+            elif error is not None and not isinstance(error, GatewayError):
+                log.error("own_command_failed: %s", command.name, exc_info=error)
+
+        self.send(command, SYSTEM).add_done_callback(done)

@@ -1,0 +1,142 @@
+"""Group commit: whatever waits when the store is free goes into one transaction, and is acknowledged after it."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from triplane.errors import CommitFailed, GatewayError, LimitReached
+from triplane.store.interface import Slice, StoreBroken, Writer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Pending:
+    """A slice on its way to disk, and whom to tell.
+
+    Attributes:
+        reply: what `future` resolves to; None for slices nobody waits for.
+        context: the owner's, handed back with the outcome.
+    """
+
+    slice: Slice
+    reply: Any = None
+    future: "asyncio.Future[Any] | None" = None
+    context: Any = None
+
+
+class Committer:
+    """Serialises groups to one `Writer`. Everything but the commit itself happens on the event loop's thread.
+
+    One waiting slice is committed inline, sparing the hop to another thread; so are larger groups while commits have
+    lately been quicker than `inline_below_s`, because on such disks the hop costs more than the sync does. Otherwise
+    the writer thread takes the group, and the loop goes on meanwhile.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        committed: Callable[[Sequence[Pending]], None],
+        failed: Callable[[Sequence[Pending], GatewayError], None],
+        broken: Callable[[BaseException], None],
+        max_group: int = 512,
+        max_waiting: int = 100_000,
+        inline_below_s: float = 0.002,
+    ) -> None:
+        self._writer, self._committed, self._failed, self._broken = writer, committed, failed, broken
+        self._max_group, self._max_waiting, self._inline_below_s = max_group, max_waiting, inline_below_s
+        self._waiting: deque[Pending] = deque()
+        self._scheduled = False
+        self._in_thread = False
+        self._is_broken = False
+        self._recent_s = 0.0
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
+        self._idle: list[asyncio.Future[None]] = []
+        self.groups = 0
+        self.slices = 0
+
+    def submit(self, pending: Pending) -> None:
+        """Queue a slice for the next group.
+
+        Raises:
+            LimitReached: more than `max_waiting` slices wait already.
+            CommitFailed: the store is broken.
+        """
+        if self._is_broken:
+            raise CommitFailed("the store can no longer be trusted; the gateway is going down")
+        if len(self._waiting) >= self._max_waiting:
+            raise LimitReached(f"{self._max_waiting} commands wait for the disk already; try again")
+        self._waiting.append(pending)
+        if not self._scheduled and not self._in_thread:
+            self._scheduled = True
+            # Not at once: commands that arrive in this same turn of the loop share the group.
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        if self._in_thread or not self._waiting:
+            return
+        waiting = self._waiting
+        group = [waiting.popleft() for _ in range(min(len(waiting), self._max_group))]
+        if len(group) == 1 or self._recent_s < self._inline_below_s:
+            self._finish(group, self._commit(group))
+        else:
+            self._in_thread = True
+            loop = asyncio.get_running_loop()
+            future = loop.run_in_executor(self._thread, self._commit, group)
+            future.add_done_callback(lambda done: self._back_from_thread(group, done.result()))
+
+    def _back_from_thread(self, group: list[Pending], error: BaseException | None) -> None:
+        self._in_thread = False
+        self._finish(group, error)
+
+    def _commit(self, group: list[Pending]) -> BaseException | None:
+        began = time.perf_counter()
+        try:
+            self._writer.commit([pending.slice for pending in group])
+        except BaseException as error:
+            return error
+        # A moving average, so that one slow sync does not decide for the next hundred.
+        self._recent_s += (time.perf_counter() - began - self._recent_s) * 0.2
+        return None
+
+    def _finish(self, group: list[Pending], error: BaseException | None) -> None:
+        if error is None:
+            self.groups += 1
+            self.slices += len(group)
+            self._committed(group)
+        else:
+            # What waits was decided on top of what has just failed, so it fails with it.
+            group = group + list(self._waiting)
+            self._waiting.clear()
+            if isinstance(error, StoreBroken) or not isinstance(error, GatewayError):
+                self._is_broken = True
+                log.critical("store_broken: %s", error, exc_info=error)
+                self._failed(group, CommitFailed("the store failed; nothing of this took effect"))
+                self._broken(error)
+            else:
+                self._failed(group, error)
+        if self._waiting and not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._flush)
+        if not self._waiting:
+            idle, self._idle = self._idle, []
+            for future in idle:
+                if not future.done():
+                    future.set_result(None)
+
+    async def drain(self) -> None:
+        """Wait until nothing waits."""
+        while self._waiting or self._in_thread or self._scheduled:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._idle.append(future)
+            await future
+
+    def close(self) -> None:
+        """End the writer thread; call after `drain`."""
+        self._thread.shutdown(wait=True)

@@ -1,0 +1,154 @@
+"""One client on one wire: the only way into the core, with the principal inside."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from triplane.auth import Principal, authorise
+from triplane.commands.base import Access, Command, Query, RunCommand
+from triplane.commands.runs import PlayRun, StartRun
+from triplane.deltas import DeltaFilter
+from triplane.errors import GatewayError, LimitReached, NotAllowed, ShuttingDown
+from triplane.limits import TokenBucket
+from triplane.queries import RunQuery
+from triplane.service import Caller
+from triplane.subscriptions import Subscription
+
+if TYPE_CHECKING:
+    from triplane.gateway import Gateway
+
+NOT_ALLOWED_CODES = ("not_allowed", "unauthenticated")
+
+
+class Connection:
+    """Authorises, limits, deduplicates and counts everything a client asks; an adapter cannot get around it.
+
+    Used on the event loop's thread. Opened by `Gateway.open_connection`.
+    """
+
+    def __init__(self, gateway: "Gateway", wire: str, peer: str, principal: Principal) -> None:
+        self._gateway, self.wire, self.peer, self.principal = gateway, wire, peer, principal
+        self._caller = Caller(wire, principal.name, peer)
+        self._limits = gateway.limits
+        self._bucket = TokenBucket(self._limits.commands_per_s, self._limits.burst, gateway.clock.monotonic())
+        self._in_flight = 0
+        self._subscriptions: set[Subscription] = set()
+        self.closed = False
+
+    def submit(self, command: Command) -> "asyncio.Future[Any]":
+        """Ask for a change. The future resolves with the reply once the change is on disk; a refusal is its exception.
+
+        Cancelling the future gives up the wait; an accepted command stays accepted.
+        """
+        try:
+            self._admit(command)
+        except GatewayError as error:
+            refused: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            refused.set_exception(error)
+            self._gateway.refused(command, self._caller, error)
+            return refused
+        future = self._gateway.bus.send(command, self._caller)
+        if not future.done():
+            self._in_flight += 1
+            self._gateway.in_flight += 1
+            future.add_done_callback(self._landed)
+        return future
+
+    async def dispatch(self, command: Command) -> Any:
+        """`submit`, awaited.
+
+        Raises:
+            GatewayError: refused; nothing took effect.
+        """
+        return await self.submit(command)
+
+    def _landed(self, future: "asyncio.Future[Any]") -> None:
+        self._in_flight -= 1
+        self._gateway.in_flight -= 1
+
+    def _admit(self, command: Command) -> None:
+        gateway = self._gateway
+        if self.closed or gateway.draining:
+            raise ShuttingDown("the gateway is stopping; try again when it is back")
+        authorise(self.principal, command, gateway.known)
+        if self.principal.run_id is not None:
+            self._within_its_run(command)
+        if not self._bucket.take(gateway.clock.monotonic()):
+            raise LimitReached(
+                f"more than {self._limits.commands_per_s:g} commands a second on this connection "
+                "(limits.commands_per_s); slow down and try again"
+            )
+        if self._in_flight >= self._limits.in_flight_per_connection:
+            raise LimitReached(
+                f"{self._in_flight} commands of this connection wait already (limits.in_flight_per_connection)"
+            )
+        if gateway.in_flight >= self._limits.in_flight:
+            raise LimitReached(f"{gateway.in_flight} commands wait already (limits.in_flight); try again")
+
+    def _within_its_run(self, request: Command | Query) -> None:
+        """A key opens only the run it was issued for, and starts nothing."""
+        own = self.principal.run_id
+        if isinstance(request, RunCommand | RunQuery) and not isinstance(request, StartRun):
+            current = self._gateway.bus.current_run_id(request.namespace, request.workflow_id)
+            named = request.run_id or current
+            if named == own and (current == own or not isinstance(request, PlayRun)):
+                return
+        raise NotAllowed(f"this key is for one run only, and {request.name!r} here is not about it")
+
+    def query(self, query: Query) -> Any:
+        """Read committed state; immediate.
+
+        Raises:
+            GatewayError
+        """
+        authorise(self.principal, query, self._gateway.known)
+        if self.principal.run_id is not None:
+            self._within_its_run(query)
+        if not self._bucket.take(self._gateway.clock.monotonic()):
+            raise LimitReached(
+                f"more than {self._limits.commands_per_s:g} requests a second on this connection "
+                "(limits.commands_per_s); slow down and try again"
+            )
+        return self._gateway.reads.answer(query, self.principal)
+
+    def subscribe(
+        self, wanted: DeltaFilter, cursor: int | None = None, limit: int | None = None
+    ) -> Subscription:
+        """Follow committed changes after `cursor` (from now on, if None).
+
+        Args:
+            limit: how many may wait unread, at most the configured `limits.subscription_queue`.
+
+        Raises:
+            NotAllowed: those namespaces or that run are not this principal's to read.
+            LimitReached: too many subscriptions on this connection.
+        """
+        principal = self.principal
+        if Access.READ not in principal.allowed:
+            raise NotAllowed(f"{principal.name} may not follow runs: that needs read access")
+        if principal.namespaces is not None:
+            beyond = wanted.namespaces - principal.namespaces
+            if beyond:
+                raise NotAllowed(f"{principal.name} has no access to namespace {sorted(beyond)[0]!r}")
+            if not wanted.namespaces:
+                wanted = DeltaFilter(principal.namespaces, wanted.workflow_id, wanted.run_id)
+        if principal.run_id is not None and wanted.run_id != principal.run_id:
+            raise NotAllowed("this key is for one run only")
+        if len(self._subscriptions) >= self._limits.subscriptions_per_connection:
+            raise LimitReached(
+                f"{len(self._subscriptions)} subscriptions on this connection already (limits.subscriptions_per_connection)"
+            )
+        most = self._limits.subscription_queue
+        subscription = self._gateway.bus.hub.subscribe(wanted, cursor, most if limit is None else min(limit, most))
+        self._subscriptions = {s for s in self._subscriptions if not s.closed}
+        self._subscriptions.add(subscription)
+        return subscription
+
+    async def close(self) -> None:
+        """End it and its subscriptions. Commands on their way are carried out all the same."""
+        if self.closed:
+            return
+        self.closed = True
+        for subscription in self._subscriptions:
+            subscription.close()
+        self._subscriptions.clear()
+        self._gateway.connection_closed(self)

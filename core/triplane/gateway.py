@@ -1,0 +1,168 @@
+"""The gateway: opens connections for adapters, and owns what is behind them."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+from triplane.audit import audit_record
+from triplane.auth import Authenticator, Credential, Principal
+from triplane.bus import Bus
+from triplane.clock import Clock, SystemClock
+from triplane.commands import ALL_COMMANDS
+from triplane.commands.base import Command
+from triplane.connection import Connection
+from triplane.engines.base import Engine
+from triplane.errors import CommitFailed, GatewayError, NotAllowed, ShuttingDown
+from triplane.jobs.tracking import TrackingMethod
+from triplane.limits import ConnectionCounts, Limits, TokenBucket
+from triplane.queries import ALL_QUERIES
+from triplane.reads import Reads
+from triplane.service import Caller, Service
+from triplane.starts import Starter
+from triplane.store.interface import Slice, Store
+
+log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """What adapters hold. It has no dispatch of its own: commands travel through the connections it opens.
+
+    Attributes:
+        settings: the whole config, for adapters that need a fixed key of another section (`jobs.run_dir`).
+        bus, reads: the core's own; adapters use connections.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        engines: Mapping[str, Engine],
+        services: Sequence[Service],
+        *,
+        settings: Any = None,
+        clock: Clock | None = None,
+        authenticator: Authenticator | None = None,
+        limits: Limits | None = None,
+        definition_directories: Sequence[str] = (),
+        engine_settings: Mapping[str, Any] | None = None,
+        on_broken: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.clock: Clock = clock or SystemClock()
+        self.limits = limits or Limits()
+        self.authenticator = authenticator or Authenticator(owner_uid=os.getuid())
+        self.namespaces = {space.name: space for space in store.namespaces.all()}
+        self.known = frozenset(
+            {request.name for request in (*ALL_COMMANDS, *ALL_QUERIES)}
+            | {command.name for engine in engines.values() for command in engine.commands}
+        )
+        starter = Starter(self.namespaces, definition_directories, engine_settings or {})
+        self.bus = Bus(store, self.clock, engines, services, starter, on_broken or self._broken)
+        self.reads = Reads(store, self.bus.runs, self.namespaces)
+        self.in_flight = 0
+        self.draining = False
+        self.broken: BaseException | None = None
+        self._store = store
+        self._counts = ConnectionCounts(self.limits)
+        self._connections: set[Connection] = set()
+        self._tracking: dict[str, TrackingMethod] = {}
+        self._parts: dict[str, bool] = {}
+        self._refusals = TokenBucket(100.0, 1_000.0, self.clock.monotonic())
+
+    # ---- for adapters ----------------------------------------------------------------------------------------------
+
+    def open_connection(self, wire: str, peer: str, credential: Credential) -> Connection:
+        """A connection for one client.
+
+        Args:
+            wire: the adapter's name; peer: where the client is, for histories and logs.
+
+        Raises:
+            Unauthenticated, LimitReached, ShuttingDown.
+        """
+        if self.draining:
+            raise ShuttingDown("the gateway is stopping; try again when it is back")
+        principal = self.authenticator.authenticate(credential, self.clock.now())
+        return self._open(wire, peer, principal)
+
+    def _open(self, wire: str, peer: str, principal: Principal) -> Connection:
+        self._counts.enter(principal.name)
+        connection = Connection(self, wire, peer, principal)
+        self._connections.add(connection)
+        return connection
+
+    def offer_tracking(self, method: TrackingMethod) -> None:
+        """Offer a way in which jobs can report; platforms choose it by name."""
+        self._tracking[method.name] = method
+
+    @property
+    def tracking(self) -> Mapping[str, TrackingMethod]:
+        """The tracking methods offered so far."""
+        return self._tracking
+
+    def readiness(self) -> dict[str, Any]:
+        """Whether the gateway can serve, and which part cannot: `{"status": "ready"|"not_ready", "parts": {…}, "faults": […]}`."""
+        parts = {"store": self.broken is None, **self._parts}
+        ready = all(parts.values()) and not self.draining and not self.bus.faults
+        return {
+            "status": "ready" if ready else "not_ready",
+            "draining": self.draining,
+            "parts": {name: "ok" if well else "down" for name, well in parts.items()},
+            "faults": list(self.bus.faults),
+        }
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> "asyncio.Task[Any]":
+        """Run a background task that ends with the gateway; a crash in it turns readiness red."""
+        return self.bus.spawn(coroutine, name)
+
+    # ---- for connections -------------------------------------------------------------------------------------------
+
+    def refused(self, command: Command, caller: Caller, error: GatewayError) -> None:
+        """Note a refusal in the audit log; what was not allowed always matters, floods of it do not."""
+        if not isinstance(error, NotAllowed) or self.draining:
+            return
+        now = self.clock.now()
+        if self._refusals.take(self.clock.monotonic()):
+            self.bus.write(Slice(audit=(audit_record(command, caller, now, "", "", error.code),)), wait=False).exception()
+
+    def connection_closed(self, connection: Connection) -> None:
+        """Called by a connection that ends."""
+        if connection in self._connections:
+            self._connections.discard(connection)
+            self._counts.leave(connection.principal.name)
+
+    # ---- for whoever runs the gateway ------------------------------------------------------------------------------
+
+    async def start(self) -> int:
+        """Start services and take up open runs. Returns how many runs are open."""
+        return await self.bus.start()
+
+    def part(self, name: str, well: bool) -> None:
+        """Say that an adapter is up or down, for readiness."""
+        self._parts[name] = well
+
+    async def drain(self) -> None:
+        """Take no more commands and answer all that waits (polls, queries); then adapters can stop. Readiness goes red."""
+        self.draining = True
+        await self.bus.drain()
+
+    async def stop(self) -> None:
+        """End everything behind the adapters, with all that was accepted on disk. The store stays open."""
+        self.draining = True
+        await self.bus.stop()
+        for connection in tuple(self._connections):
+            await connection.close()
+
+    def _broken(self, error: BaseException) -> None:
+        self.broken = error
+        log.critical("gateway_cannot_acknowledge: %s", error)
+
+    def check_alive(self) -> None:
+        """Raise if the store is broken.
+
+        Raises:
+            CommitFailed
+        """
+        if self.broken is not None:
+            raise CommitFailed(f"the store failed: {self.broken}")

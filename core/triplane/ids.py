@@ -1,0 +1,22 @@
+"""Ids the core makes up."""
+
+import os
+import threading
+import time
+from uuid import UUID
+
+_lock = threading.Lock()
+_last = 0
+
+
+def new_run_id(now: float | None = None) -> str:
+    """A UUID (version 7) as text: unique, and sorting by creation within this process."""
+    global _last
+    milliseconds = int((time.time() if now is None else now) * 1_000)
+    with _lock:
+        # 60 bits of time and counter: strictly growing, also within a millisecond and when the clock steps back.
+        stamp = max(milliseconds << 12, _last + 1)
+        _last = stamp
+    milliseconds, counter = stamp >> 12, stamp & 0xFFF
+    tail = int.from_bytes(os.urandom(8)) & ((1 << 62) - 1)
+    return str(UUID(int=(milliseconds & ((1 << 48) - 1)) << 80 | 0x7 << 76 | counter << 64 | 0b10 << 62 | tail))

@@ -1,0 +1,99 @@
+"""Answers queries from the last committed state."""
+
+from typing import Any
+
+from triplane.auth import Principal
+from triplane.commands.base import Query
+from triplane.entities import Namespace
+from triplane.errors import NamespaceNotFound, RunNotFound, UnknownCommand, WorkflowNotFound
+from triplane.queries import (
+    DescribeRun,
+    HistoryPage,
+    ListChain,
+    ListNamespaces,
+    ListRuns,
+    ListWorkers,
+    ReadAudit,
+    ReadHistory,
+    ReadTable,
+    RunQuery,
+    RunView,
+    TableNames,
+)
+from triplane.runtable import RunTable
+from triplane.store.interface import Store
+from triplane.tables import read_table, table_names
+
+
+class Reads:
+    """Every query, against the store and the committed views. Synchronous: each is a few indexed reads at most."""
+
+    def __init__(self, store: Store, runs: RunTable, namespaces: dict[str, Namespace]) -> None:
+        self._store, self._runs, self._namespaces = store, runs, namespaces
+
+    def answer(self, query: Query, principal: Principal) -> Any:
+        """The query's value.
+
+        Raises:
+            NamespaceNotFound, WorkflowNotFound, RunNotFound; UnknownCommand for a query of no known kind.
+        """
+        if query.namespace not in self._namespaces:
+            raise NamespaceNotFound(query.namespace)
+        match query:
+            case DescribeRun():
+                return self.view(query)
+            case ReadHistory():
+                return self._history(query)
+            case ReadTable():
+                return read_table(self.view(query), self._store, query)
+            case TableNames():
+                return table_names(self.view(query), self._store, query.all)
+            case ListRuns():
+                return self._store.runs.page(
+                    query.namespace,
+                    engine=query.engine,
+                    workflow_type=query.workflow_type,
+                    statuses=query.statuses,
+                    open=query.open,
+                    text=query.text,
+                    limit=query.limit,
+                    after=query.after,
+                )
+            case ListChain():
+                self.view(query)
+                return self._store.runs.chain(query.namespace, query.workflow_id)
+            case ListWorkers():
+                return [
+                    worker
+                    for worker in self._store.workers.all()
+                    if worker.namespace == query.namespace and query.task_queue in (None, worker.task_queue)
+                ]
+            case ListNamespaces():
+                return [space for space in self._namespaces.values() if principal.may_see(space.name)]
+            case ReadAudit():
+                return self._store.audit.read(query.namespace, query.workflow_id, query.limit)
+        raise UnknownCommand(f"nothing here answers {query.name!r}")
+
+    def view(self, query: RunQuery) -> RunView:
+        """The committed view of the run a query is about."""
+        run_id = query.run_id
+        if run_id is None:
+            run_id = self._runs.committed_run_id(query.namespace, query.workflow_id)
+            if run_id is None:
+                raise WorkflowNotFound(query.workflow_id, query.namespace)
+        view = self._runs.view(run_id)
+        if view is None or (view.run.namespace, view.run.workflow_id) != (query.namespace, query.workflow_id):
+            if query.run_id is not None and self._runs.committed_run_id(query.namespace, query.workflow_id):
+                raise RunNotFound(query.workflow_id, query.run_id)
+            raise WorkflowNotFound(query.workflow_id, query.namespace)
+        return view
+
+    def _history(self, query: ReadHistory) -> HistoryPage:
+        view = self.view(query)
+        total = view.run.history_length
+        live = self._runs.live.get(view.run.run_id)
+        if live is not None and live.engine.keeps_history and not live.poisoned:
+            # In memory already; what is beyond the view's length is not on disk yet, so it is not shown.
+            until = min(total, query.after + query.limit)
+            return HistoryPage(view.run, tuple(live.state.history[query.after : until]), total)
+        return HistoryPage(view.run, tuple(self._store.histories.read(view.run.run_id, query.after, query.limit)), total)

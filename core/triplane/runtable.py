@@ -1,0 +1,184 @@
+"""Runs in memory: the newest state of open ones, the committed view of those and of lately closed ones."""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping
+
+from triplane.engines.base import Engine, RunState, Step, TableState
+from triplane.entities import Run
+from triplane.errors import CannotNow, GatewayError
+from triplane.events import Event
+from triplane.queries import RunView
+from triplane.store.interface import Store, StoredRun
+
+log = logging.getLogger(__name__)
+
+HISTORY_PAGE = 10_000
+
+
+class LiveRun:
+    """An open run in memory (or one whose closing is on its way to disk).
+
+    Attributes:
+        state: newest, possibly ahead of the disk.
+        view: last committed; None until the run's first commit.
+        pending: slices on their way to disk.
+        poisoned: a step failed half-way, so the state cannot be trusted: reload once nothing is pending.
+    """
+
+    __slots__ = ("engine", "pending", "poisoned", "state", "view")
+
+    def __init__(self, engine: Engine, state: RunState, view: RunView | None) -> None:
+        self.engine, self.state, self.view = engine, state, view
+        self.pending = 0
+        self.poisoned = False
+
+
+class StepGuard:
+    """Around an engine's work: a failure after the first change makes the run reload, and is told as what it is, a bug."""
+
+    __slots__ = ("_live", "_step")
+
+    def __init__(self, live: LiveRun, step: Step) -> None:
+        self._live, self._step = live, step
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is not None and (self._step.dirty or not isinstance(error, GatewayError)):
+            self._live.poisoned = True
+            log.error("engine_failed_in_step: %s", self._live.state.run.run_id, exc_info=error)
+            if isinstance(error, GatewayError):
+                raise RuntimeError(f"an engine refused a command after changing its run: {error}") from error
+
+
+class RunTable:
+    """Finds runs by id and workflows' newest runs by name, in memory first, then in the store."""
+
+    def __init__(self, store: Store, engines: Mapping[str, Engine], closed_views: int = 1_000) -> None:
+        self._store, self._engines, self._closed_views = store, engines, closed_views
+        self.live: dict[str, LiveRun] = {}
+        self._current: dict[tuple[str, str], str] = {}
+        self._closed: OrderedDict[str, RunView] = OrderedDict()
+
+    def add(self, live: LiveRun) -> None:
+        """Take in a run that was just started or loaded."""
+        run = live.state.run
+        self.live[run.run_id] = live
+        self._current[(run.namespace, run.workflow_id)] = run.run_id
+
+    def drop(self, run_id: str) -> None:
+        """Forget what is in memory of a run; the store knows better."""
+        live = self.live.pop(run_id, None)
+        if live is not None:
+            run = live.state.run
+            if self._current.get((run.namespace, run.workflow_id)) == run_id:
+                del self._current[(run.namespace, run.workflow_id)]
+        self._closed.pop(run_id, None)
+
+    def retire(self, run_id: str) -> None:
+        """A run's closing is on disk: keep its view for a while, not its working state."""
+        live = self.live.get(run_id)
+        if live is not None and live.view is not None:
+            self.drop(run_id)
+            self._remember(run_id, live.view)
+
+    def _remember(self, run_id: str, view: RunView) -> None:
+        self._closed[run_id] = view
+        self._closed.move_to_end(run_id)
+        while len(self._closed) > self._closed_views:
+            self._closed.popitem(last=False)
+
+    def current_run_id(self, namespace: str, workflow_id: str) -> str | None:
+        """The workflow's newest run, committed or on its way."""
+        run_id = self._current.get((namespace, workflow_id))
+        return run_id if run_id is not None else self._store.runs.current_run_id(namespace, workflow_id)
+
+    def committed_run_id(self, namespace: str, workflow_id: str) -> str | None:
+        """The workflow's newest run that is on disk."""
+        run_id = self._current.get((namespace, workflow_id))
+        if run_id is not None and self.live[run_id].view is not None:
+            return run_id
+        return self._store.runs.current_run_id(namespace, workflow_id)
+
+    def view(self, run_id: str) -> RunView | None:
+        """The committed view of a run, open or closed."""
+        live = self.live.get(run_id)
+        if live is not None:
+            return live.view
+        view = self._closed.get(run_id)
+        if view is None:
+            stored = self._store.runs.load(run_id)
+            if stored is None:
+                return None
+            view = _view_of(stored)
+            if not view.run.is_open:
+                self._remember(run_id, view)
+        return view
+
+    def open(self, run_id: str) -> LiveRun | None:
+        """The run with its working state, loaded if need be; None if there is no such run or it is closed.
+
+        Raises:
+            CannotNow: its state is being reloaded after a failure, or its engine is not there.
+        """
+        live = self.live.get(run_id)
+        if live is not None:
+            if live.poisoned:
+                if live.pending:
+                    raise CannotNow("the run is being reloaded after a failure; try again")
+                self.drop(run_id)
+            else:
+                return live if live.state.run.is_open else None
+        stored = self._store.runs.load(run_id)
+        if stored is None or not stored.run.is_open:
+            return None
+        live = self.load(stored)
+        self.add(live)
+        return live
+
+    def state_of(self, stored: StoredRun) -> RunState:
+        """A working state from what is stored, without its engine's private part."""
+        history: list[Event] = []
+        engine = self._engine(stored.run)
+        if engine.keeps_history:
+            while True:
+                page = self._store.histories.read(stored.run.run_id, len(history), HISTORY_PAGE)
+                history.extend(page)
+                if len(page) < HISTORY_PAGE:
+                    break
+        return RunState(
+            run=stored.run,
+            detail=stored.detail,
+            tasks={task.key: task for task in stored.tasks},
+            jobs={job.key: job for job in stored.jobs},
+            timers={timer.timer_id: timer for timer in stored.timers},
+            tables={name: TableState(columns, count) for name, columns, count in stored.tables},
+            history=history,
+            next_task_seq=max((task.seq for task in stored.tasks), default=0) + 1,
+            next_job_seq=max((job.seq for job in stored.jobs), default=0) + 1,
+        )
+
+    def load(self, stored: StoredRun) -> LiveRun:
+        """A live run from what is stored; the caller adds it and has it recovered."""
+        engine = self._engine(stored.run)
+        state = self.state_of(stored)
+        engine.load(state)
+        return LiveRun(engine, state, _view_of(stored))
+
+    def _engine(self, run: Run) -> Engine:
+        engine = self._engines.get(run.engine)
+        if engine is None:
+            raise CannotNow(f"no engine {run.engine!r} is installed; runs of it wait until it is")
+        return engine
+
+
+def _view_of(stored: StoredRun) -> RunView:
+    return RunView(
+        stored.run,
+        stored.detail,
+        {task.key: task for task in stored.tasks},
+        {job.key: job for job in stored.jobs},
+        stored.run.cursor,
+    )
