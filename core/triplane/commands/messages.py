@@ -45,7 +45,11 @@ class AwaitUpdate(RunCommand):
 
 
 class QueryRun(RunCommand):
-    """Ask a run's worker something; works on closed runs, changes nothing, waits at most `timeout_s`."""
+    """Ask a run's worker something; works on closed runs, changes nothing, waits at most `timeout_s`.
+
+    Refused with `no_worker` (`details["reason"]` `query_worker_unavailable`), `timed_out` (`query_worker_timeout`), or with
+    the worker's own reason: `not_found` for `rejected_unknown_query` and `query_not_found`, else a conflict.
+    """
 
     name: ClassVar[str] = "query_run"
     access: ClassVar[Access] = Access.READ

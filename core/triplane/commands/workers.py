@@ -1,8 +1,14 @@
-"""The worker plane: registering, leasing tasks, reporting on them. Meaning and fencing: contract durable section 4."""
+"""The worker plane: registering, leasing tasks, reporting on them. Meaning and fencing: contract durable section 4.
+
+What a poll answers are plain dicts with the keys of contract durable 4.3 to 4.5, except that times are wall-clock seconds
+(`lease_expires_at: float`), `history_events` holds the core's `Event` objects (a wire writes its own envelope around each;
+`triplane.engines.durable.ids.event_id(run_id, seq)` is an event's id), and `next_after` (the last sequence in this page,
+or None at the end) stands for the page token. Keys that have no value are left out.
+"""
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, SkipValidation
 
 from triplane.commands.base import Access, Command, Json, RunCommand, Scope, ShortName
 
@@ -54,6 +60,20 @@ class PollTask(Command):
     """Wait for a task of one kind on one queue, at most `timeout_s`.
 
     A repeat with the same `poll_id` gets the same lease again: a task handed to a dead connection goes to the retry.
+
+    Refused with `worker_not_registered`, or with a conflict whose `details["reason"]` is `task_queue_mismatch` or
+    `build_id_mismatch`, or with `limit_reached` where too many polls wait (reason `long_poll_capacity_exhausted`).
+
+    The reply is None, or a dict:
+    kind `workflow`: `task_kind` ("workflow"), `task_id, workflow_id, run_id, workflow_task_attempt, workflow_type,
+    payload_codec, arguments` (may be None), `run_status, last_history_sequence, history_events, total_history_events,
+    next_after, task_queue, lease_owner, lease_expires_at`, and `workflow_update_id` where it runs an update.
+    kind `activity`: `task_id, workflow_id, run_id, activity_execution_id, activity_attempt_id, attempt_number,
+    activity_type, payload_codec, arguments, retry_policy?, task_queue, lease_owner, lease_expires_at, deadlines` (name →
+    seconds since 1970), `worker_session?`.
+    kind `query`: `query_task_id, query_task_attempt, workflow_id, run_id, workflow_type, query_name, payload_codec,
+    workflow_arguments, query_arguments, history_events, run_status, last_history_sequence, task_queue, lease_owner,
+    lease_expires_at`.
     """
 
     name: ClassVar[str] = "poll_task"
@@ -72,7 +92,12 @@ class PollTask(Command):
 
 
 class TaskReport(Command):
-    """A worker's word on a task it holds; the core finds the run by the task."""
+    """A worker's word on a task it holds; the core finds the run by the task.
+
+    Refused with `task_not_found`, or with `lease_lost` whose `details["reason"]` is one of `task_not_leased
+    lease_owner_mismatch workflow_task_attempt_mismatch lease_expired run_closed` (for queries
+    `query_task_not_leased query_task_timed_out`), checked in that order.
+    """
 
     access: ClassVar[Access] = Access.WORK
     scope: ClassVar[Scope] = Scope.NAMESPACE
@@ -101,7 +126,7 @@ class FailWorkflowTask(TaskReport):
 
 
 class HeartbeatWorkflowTask(TaskReport):
-    """Keep a workflow task's lease."""
+    """Keep a workflow task's lease; the reply's `lease_expires_at` is wall-clock seconds."""
 
     name: ClassVar[str] = "heartbeat_workflow_task"
     durable: ClassVar[bool] = False
@@ -113,14 +138,18 @@ class ReadTaskHistory(TaskReport):
 
     name: ClassVar[str] = "read_task_history"
     durable: ClassVar[bool] = False
-    reply: ClassVar[str] = "{events, total, next: int|null}"
+    reply: ClassVar[str] = "{task_id, workflow_task_attempt, history_events, total_history_events, next_after: int|null}"
 
     after: int = Field(ge=0)
     page_size: int = Field(default=500, ge=1, le=1_000)
 
 
 class ActivityReport(Command):
-    """A worker's word on an activity attempt it holds."""
+    """A worker's word on an activity attempt it holds.
+
+    Refused with `task_not_found`, or with `lease_lost` whose `details["reason"]` is one of `task_mismatch stale_attempt
+    task_not_leased lease_owner_mismatch lease_expired run_closed run_cancelled run_terminated`.
+    """
 
     access: ClassVar[Access] = Access.WORK
     scope: ClassVar[Scope] = Scope.NAMESPACE
@@ -134,7 +163,7 @@ class CompleteActivity(ActivityReport):
     """An activity attempt ended well."""
 
     name: ClassVar[str] = "complete_activity"
-    reply: ClassVar[str] = "{recorded: true}"
+    reply: ClassVar[str] = "{recorded: true, run_id}"
 
     result: Json = None
 
@@ -143,23 +172,25 @@ class FailActivity(ActivityReport):
     """An activity attempt failed; the server decides whether it is retried."""
 
     name: ClassVar[str] = "fail_activity"
-    reply: ClassVar[str] = "{recorded: true, next_task_id?}"
+    reply: ClassVar[str] = "{recorded: true, run_id, next_task_id: str|null}"
 
     failure: dict[str, Any]
 
 
 class HeartbeatActivity(ActivityReport):
-    """An activity attempt is alive; the answer tells it whether to go on."""
+    """An activity attempt is alive; the answer tells it whether to go on. Dead attempts get an answer too, not an error."""
 
     name: ClassVar[str] = "heartbeat_activity"
     durable: ClassVar[bool] = False
-    reply: ClassVar[str] = "{cancel_requested, can_continue, reason, lease_expires_at, last_heartbeat_at}"
+    reply: ClassVar[str] = (
+        "{cancel_requested, can_continue, reason: str|null, heartbeat_recorded, lease_expires_at, last_heartbeat_at: seconds|null}"
+    )
 
     details: Json = None
 
 
 class CompleteQuery(TaskReport):
-    """A worker's answer to a query task."""
+    """A worker's answer to a query task; `result` is plain JSON, `result_envelope` the payload."""
 
     name: ClassVar[str] = "complete_query"
     durable: ClassVar[bool] = False
@@ -201,3 +232,17 @@ class ReleaseLease(RunCommand):
 
     task_id: str
     worker_id: str
+
+
+class ReportOnTask(RunCommand):
+    """A worker's report, on its way to the run it is about: matching wraps it once it knows the run.
+
+    Attributes:
+        report: the `TaskReport` or `ActivityReport`, validated when it came in.
+    """
+
+    name: ClassVar[str] = "report_on_task"
+    access: ClassVar[Access] = Access.SYSTEM
+    reply: ClassVar[str] = "the reply of the report"
+
+    report: SkipValidation[Any]
