@@ -1,5 +1,5 @@
-"""Payloads: values as workers and starters encode them. The core passes them through; only the codecs here look inside."""
+"""Payload envelopes of the durable wire: opaque to most of the core, decoded where people want to read them."""
 
-from triplane.payloads.avro import InvalidPayload, decode, encode, envelope, is_envelope, open_envelope
+from triplane.payloads.avro import PayloadError, decode, decode_envelope, encode, envelope, is_envelope
 
-__all__ = ["InvalidPayload", "decode", "encode", "envelope", "is_envelope", "open_envelope"]
+__all__ = ["PayloadError", "decode", "decode_envelope", "encode", "envelope", "is_envelope"]
