@@ -1,0 +1,46 @@
+"""A quick look at whether the file is sound and its rows belong together."""
+
+import apsw
+
+_CHILDREN = ("run_details", "checkpoints", "histories", "tasks", "jobs", "timers", "run_tables", "table_rows")
+_MOST_FINDINGS = 100
+
+_REFERENCES: tuple[tuple[str, str], ...] = (
+    *(
+        (f"{table} has rows of runs that do not exist", f"SELECT DISTINCT run FROM {table} WHERE run NOT IN (SELECT key FROM runs)")
+        for table in _CHILDREN
+    ),
+    (
+        "runs whose history is not as long as they say",
+        "SELECT run_id FROM runs r WHERE history_length != (SELECT coalesce(max(seq), 0) FROM histories h WHERE h.run = r.key)",
+    ),
+    (
+        "closed runs that still have timers",
+        "SELECT DISTINCT run_id FROM runs r JOIN timers t ON t.run = r.key WHERE r.closed IS NOT NULL",
+    ),
+    (
+        "workflows without exactly one newest run",
+        "SELECT namespace || '/' || workflow_id FROM runs GROUP BY namespace, workflow_id HAVING sum(is_newest) != 1"
+        " OR max(run_number) != max(iif(is_newest, run_number, 0))",
+    ),
+    (
+        "jobs without their task",
+        "SELECT run || ': ' || cycle || '/' || name FROM jobs EXCEPT SELECT run || ': ' || cycle || '/' || name FROM tasks",
+    ),
+    ("runs changed after the last commit", "SELECT run_id FROM runs WHERE cursor > (SELECT cursor FROM position)"),
+)  # fmt: skip
+
+
+def findings(connection: apsw.Connection) -> list[str]:
+    """What is wrong with the file, a sentence each; empty when all is well. Reads every page."""
+    try:
+        found = [text for (text,) in connection.execute(f"PRAGMA quick_check({_MOST_FINDINGS})") if text != "ok"]
+        if found:
+            return found
+        for sentence, sql in _REFERENCES:
+            rows = [str(value) for (value,) in connection.execute(f"{sql} LIMIT 5")]
+            if rows:
+                found.append(f"{sentence}: {', '.join(rows)}")
+    except (apsw.CorruptError, apsw.NotADBError, apsw.IOError) as error:
+        return [f"the file cannot be read: {error}"]
+    return found

@@ -1,0 +1,127 @@
+"""Opening a data directory: lock, connect, migrate."""
+
+import contextlib
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import apsw
+
+from triplane.store.interface import Slice, StoreBroken
+from triplane.store.sqlite import integrity
+from triplane.store.sqlite.audit import SqliteAuditStore
+from triplane.store.sqlite.connection import DATABASE_NAME, Readers, open_writer
+from triplane.store.sqlite.histories import SqliteHistoryStore
+from triplane.store.sqlite.lock import DirectoryLock
+from triplane.store.sqlite.migrations import check_version, known_migrations, migrate
+from triplane.store.sqlite.namespaces import SqliteNamespaceStore
+from triplane.store.sqlite.requests import SqliteRequestStore
+from triplane.store.sqlite.runs import SqliteRunStore
+from triplane.store.sqlite.tables import SqliteTableStore
+from triplane.store.sqlite.workers import SqliteWorkerStore
+from triplane.store.sqlite.writer import SqliteWriter
+
+
+class ReadOnlyWriter:
+    """Stands where a store opened for reading has its writer."""
+
+    def commit(self, group: Sequence[Slice]) -> None:
+        """Raises StoreBroken: nothing can be made durable here."""
+        raise StoreBroken("this store was opened for reading only")
+
+
+class SqliteStore:
+    """A store, opened: it owns its data directory until closed."""
+
+    def __init__(self, path: Path, vfs: str | None, lock: DirectoryLock | None, writing: apsw.Connection | None) -> None:
+        self._lock, self._writing = lock, writing
+        self._readers = Readers(path, vfs)
+        guard = threading.Lock()
+        self.writer: SqliteWriter | ReadOnlyWriter = ReadOnlyWriter() if writing is None else SqliteWriter(writing, guard)
+        self.runs = SqliteRunStore(self._readers)
+        self.histories = SqliteHistoryStore(self._readers)
+        self.tables = SqliteTableStore(self._readers)
+        self.requests = SqliteRequestStore(self._readers, writing, guard)
+        self.workers = SqliteWorkerStore(self._readers)
+        self.namespaces = SqliteNamespaceStore(self._readers)
+        self.audit = SqliteAuditStore(self._readers)
+
+    def last_cursor(self) -> int:
+        """The greatest cursor ever committed; 0 in a new store."""
+        cursor: int = self._readers.get().execute("SELECT cursor FROM position").get
+        return cursor
+
+    def check(self) -> list[str]:
+        """Findings of a quick integrity check; empty when all is well. Reads the whole file."""
+        return integrity.findings(self._readers.get())
+
+    def close(self) -> None:
+        """Copy the log into the file, close every connection and give the directory up; a second call does nothing."""
+        writer = self.writer
+        if isinstance(writer, SqliteWriter):
+            # What cannot be copied now is in the log, and is replayed at the next start.
+            with contextlib.suppress(StoreBroken, apsw.Error):
+                writer.checkpoint()
+        self._readers.close()
+        if self._writing is not None:
+            self._writing.close(True)
+        if self._lock is not None:
+            self._lock.release()
+
+
+def open_store(directory: str | os.PathLike[str], vfs: str | None = None, readonly: bool = False) -> SqliteStore:
+    """Open the store in a data directory, making both where they do not exist.
+
+    Args:
+        directory: the gateway's data directory; made with mode 0700.
+        vfs: name of a registered SQLite VFS, for tests of disk faults.
+        readonly: only read, beside a process that may own the directory; nothing is made, locked or migrated.
+
+    Raises:
+        AlreadyOwned: another process owns the directory; names its pid.
+        SchemaTooNew: it was written by a newer release.
+        StoreBroken: it cannot be opened with durable settings, or is damaged.
+        FileNotFoundError: `readonly`, and there is no store.
+    """
+    path = Path(directory).expanduser()
+    if readonly:
+        return _open_for_reading(path / DATABASE_NAME, vfs)
+    _make_directory(path)
+    lock = DirectoryLock(path)
+    connection: apsw.Connection | None = None
+    try:
+        connection = open_writer(path / DATABASE_NAME, vfs)
+        migrate(connection, known_migrations())
+        return SqliteStore(path / DATABASE_NAME, vfs, lock, connection)
+    except BaseException as error:
+        if connection is not None:
+            connection.close(True)
+        lock.release()
+        if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
+            raise StoreBroken(f"{path / DATABASE_NAME} is damaged: {error}; restore a backup") from error
+        raise
+
+
+def _open_for_reading(database: Path, vfs: str | None) -> SqliteStore:
+    if not database.exists():
+        raise FileNotFoundError(f"{database} does not exist")
+    store = SqliteStore(database, vfs, None, None)
+    try:
+        check_version(store._readers.get(), known_migrations())
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def _make_directory(path: Path) -> None:
+    if path.is_dir():
+        return
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # The entry of a new directory is itself only durable once its parent is synced.
+    parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(parent)
+    finally:
+        os.close(parent)

@@ -1,0 +1,230 @@
+"""The one way to change the store: a group of slices in one transaction, each table once for the whole group."""
+
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import apsw
+
+from triplane.entities import Job, JobKey, Run, Task, TaskKey, Timer
+from triplane.store.interface import Slice, StoreBroken
+from triplane.store.sqlite import audit, histories, namespaces, requests, runs, tables, tasks, workers
+from triplane.store.sqlite.connection import meaning_of
+
+CHECKPOINT_PAGES = 4_000
+"""Pages in the log (4 KiB each) after which a commit also copies it into the file."""
+
+MAX_REMEMBERED_RUNS = 200_000
+"""Runs whose key and history head are kept in memory, so that most commits read nothing."""
+
+_SAVE_CURSOR = "UPDATE position SET cursor = ?"
+
+
+class _Known:
+    """What the writer remembers of a run: its key, and the checksum its next event is chained to."""
+
+    __slots__ = ("head", "key", "length")
+
+    def __init__(self, key: int, length: int, head: bytes) -> None:
+        self.key, self.length, self.head = key, length, head
+
+
+class _Batch:
+    """A group's changes by table, each row once and as it is at the end of the group."""
+
+    def __init__(self) -> None:
+        self.opened: dict[int, Run] = {}
+        self.runs: dict[int, tuple[_Known, Run, int]] = {}
+        self.details: dict[int, tuple[Any, ...]] = {}
+        self.events: list[tuple[Any, ...]] = []
+        self.pruned: dict[tuple[int, str, str], None] = {}
+        self.tasks: dict[tuple[int, TaskKey], Task] = {}
+        self.jobs: dict[tuple[int, TaskKey], dict[JobKey, Job]] = {}
+        self.timers: dict[tuple[int, str], Timer | None] = {}
+        self.closed: set[int] = set()
+        self.tables: list[tuple[Any, ...]] = []
+        self.rows: list[tuple[Any, ...]] = []
+        self.checkpoints: dict[int, tuple[int, bytes]] = {}
+        self.cursor = 0
+
+
+class SqliteWriter:
+    """Commits groups. May be called from any thread, one call at a time; a second caller waits."""
+
+    def __init__(self, connection: apsw.Connection, guard: threading.Lock) -> None:
+        self._connection, self._guard = connection, guard
+        self._known: dict[str, _Known] = {}
+        self._next_key: int = connection.execute("SELECT coalesce(max(key), 0) + 1 FROM runs").get
+        self._log_pages = 0
+        self._broken: StoreBroken | None = None
+        connection.set_wal_hook(self._count_log)
+
+    def commit(self, group: Sequence[Slice]) -> None:
+        """Make the group durable, all of it or nothing, and return once it is on disk.
+
+        Raises:
+            StorageFull: nothing was written; a later commit may succeed.
+            StoreBroken: a sync failed or the file is damaged; every later commit raises it too, without another try.
+            ValueError: a slice changes something of a run and does not hold the run.
+        """
+        with self._guard:
+            if self._broken is not None:
+                raise self._broken
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                self._write(group)
+                self._connection.execute("COMMIT")
+            except BaseException as error:
+                # What is remembered may be of the failed group.
+                self._known.clear()
+                meaning = meaning_of(error)
+                if isinstance(meaning, StoreBroken):
+                    self._broken = meaning
+                self._roll_back()
+                if meaning is error:
+                    raise
+                raise meaning from error
+            if self._log_pages >= CHECKPOINT_PAGES:
+                self._copy_log()
+
+    def checkpoint(self) -> None:
+        """Copy the log into the file; what `close` does first, so that the next start has nothing to replay."""
+        with self._guard:
+            if self._broken is None:
+                self._copy_log()
+
+    def _count_log(self, connection: apsw.Connection, database: str, pages: int) -> int:
+        self._log_pages = pages
+        return apsw.SQLITE_OK
+
+    def _copy_log(self) -> None:
+        try:
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            self._log_pages = 0
+        except (apsw.BusyError, apsw.LockedError, apsw.FullError):
+            # The group is in the log and safe; the log grows on until there is room.
+            self._log_pages = CHECKPOINT_PAGES // 2
+        except apsw.Error as error:
+            meaning = meaning_of(error)
+            if isinstance(meaning, StoreBroken):
+                self._broken = meaning
+                raise meaning from error
+            raise
+
+    def _roll_back(self) -> None:
+        if not self._connection.in_transaction:
+            return
+        try:
+            self._connection.execute("ROLLBACK")
+        except apsw.Error as error:
+            self._broken = self._broken or StoreBroken(f"a failed commit could not be rolled back: {error}")
+
+    # ---- gathering ---------------------------------------------------------------------------------------------------
+
+    def _write(self, group: Sequence[Slice]) -> None:
+        batch = _Batch()
+        for change in group:
+            if change.run is not None:
+                self._gather(batch, change, change.run)
+            elif change.events or change.tasks or change.jobs or change.pruned or change.timers or change.rows or change.detail:
+                raise ValueError("a slice that changes something of a run must hold the run")
+            batch.cursor = max(batch.cursor, change.cursor)
+        self._execute(batch)
+        self._many(workers.UPSERT_WORKER, [workers.worker_row(w) for change in group for w in change.workers])
+        self._many(workers.DELETE_WORKER, [key for change in group for key in change.removed_workers])
+        self._many(namespaces.UPSERT_NAMESPACE, [namespaces.namespace_row(n) for change in group for n in change.namespaces])
+        self._many(requests.UPSERT_REQUEST, [requests.request_row(c.request) for c in group if c.request is not None])
+        self._many(audit.INSERT_AUDIT, [audit.audit_row(record) for change in group for record in change.audit])
+
+    def _gather(self, batch: _Batch, change: Slice, run: Run) -> None:
+        known = self._open(batch, run) if change.opened else self._find(run)
+        key = known.key
+        batch.runs[key] = (known, run, change.cursor or run.cursor)
+        for event in change.events:
+            if event.seq != known.length + 1:
+                raise ValueError(f"run {run.run_id}: event {event.seq} does not follow event {known.length}")
+            body = histories.event_body(event)
+            known.head = histories.chained(known.head, body)
+            known.length = event.seq
+            batch.events.append((key, event.seq, body, known.head))
+        if change.detail is not None:
+            batch.details[key] = runs.detail_row(key, change.detail)
+        for task_key in change.pruned:
+            batch.pruned[(key, *task_key)] = None
+            batch.tasks.pop((key, task_key), None)
+            batch.jobs.pop((key, task_key), None)
+        for task in change.tasks:
+            batch.tasks[key, task.key] = task
+        for job in change.jobs:
+            batch.jobs.setdefault((key, (job.cycle, job.name)), {})[job.key] = job
+        for timer_id, timer in change.timers.items():
+            batch.timers[key, timer_id] = timer
+        if change.closed:
+            batch.closed.add(key)
+        for rows in change.rows:
+            if rows.first_row == 0:
+                batch.tables.append(tables.table_row(key, rows))
+            batch.rows.extend(tables.chunk_rows(key, rows))
+        if change.checkpoint is not None:
+            batch.checkpoints[key] = (key, change.checkpoint)
+
+    def _open(self, batch: _Batch, run: Run) -> _Known:
+        known = _Known(self._next_key, 0, histories.first_head(run.run_id))
+        self._next_key += 1
+        batch.opened[known.key] = run
+        self._remember(run.run_id, known)
+        return known
+
+    def _find(self, run: Run) -> _Known:
+        known = self._known.get(run.run_id)
+        if known is None:
+            row = self._connection.execute(
+                "SELECT key, history_length, history_head FROM runs WHERE run_id = ?", (run.run_id,)
+            ).fetchone()
+            if row is None:
+                raise ValueError(f"run {run.run_id} is not in the store and its slice does not open it")
+            known = _Known(*row)
+            self._remember(run.run_id, known)
+        return known
+
+    def _remember(self, run_id: str, known: _Known) -> None:
+        if len(self._known) >= MAX_REMEMBERED_RUNS:
+            # Those remembered first; one that is still busy costs one read when it comes again.
+            for old in list(self._known)[: MAX_REMEMBERED_RUNS // 10]:
+                del self._known[old]
+        self._known[run_id] = known
+
+    # ---- writing -----------------------------------------------------------------------------------------------------
+
+    def _execute(self, batch: _Batch) -> None:
+        supersede = [(run.namespace, run.workflow_id, run.run_number - 1) for run in batch.opened.values() if run.run_number > 1]
+        inserts, updates = [], []
+        for key, (known, run, cursor) in batch.runs.items():
+            if run.history_length != known.length:
+                raise ValueError(f"run {run.run_id} says it has {run.history_length} events, and has {known.length}")
+            if key in batch.opened:
+                inserts.append(runs.insert_row(key, run, cursor, known.head))
+            else:
+                updates.append(runs.update_row(key, run, cursor, known.head))
+        self._many(runs.INSERT_RUN, inserts)
+        self._many(runs.UPDATE_RUN, updates)
+        self._many(runs.SUPERSEDE, supersede)
+        self._many(runs.UPSERT_DETAIL, batch.details.values())
+        self._many(histories.INSERT_EVENT, batch.events)
+        self._many(tasks.DELETE_TASK, batch.pruned)
+        self._many(tasks.DELETE_JOBS, batch.pruned)
+        self._many(tasks.UPSERT_TASK, [tasks.task_row(key, task) for (key, _), task in batch.tasks.items()])
+        self._many(tasks.UPSERT_JOB, [tasks.job_row(key, job) for (key, _), jobs in batch.jobs.items() for job in jobs.values()])
+        lasting = {at: timer for at, timer in batch.timers.items() if at[0] not in batch.closed}
+        self._many(tasks.DELETE_TIMER, [at for at, timer in lasting.items() if timer is None])
+        self._many(tasks.UPSERT_TIMER, [tasks.timer_row(at[0], timer) for at, timer in lasting.items() if timer is not None])
+        self._many(tasks.DELETE_TIMERS, [(key,) for key in batch.closed])
+        self._many(tables.INSERT_TABLE, batch.tables)
+        self._many(tables.INSERT_ROWS, batch.rows)
+        self._many(runs.UPSERT_CHECKPOINT, batch.checkpoints.values())
+        if batch.cursor:
+            self._connection.execute(_SAVE_CURSOR, (batch.cursor,))
+
+    def _many(self, sql: str, rows: Iterable[Any]) -> None:
+        if rows:
+            self._connection.executemany(sql, rows)
