@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+OUR_PACKAGES = ("triplane", "triplane_control", "triplane_cylc", "triplane_durable", "triplane_cyclus")
 
 
 def configure_logging(level: str = "info", style: str = "auto") -> None:
@@ -34,13 +35,16 @@ def configure_logging(level: str = "info", style: str = "auto") -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=before, processors=[
+    foreign = [structlog.stdlib.ExtraAdder(), structlog.stdlib.PositionalArgumentsFormatter(), *before]
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=foreign, processors=[
         structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last,
     ]))  # fmt: skip
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    # Libraries narrate at info what operators never asked for.
+    # Libraries narrate at info what operators never asked for; our own rooms write what was asked for.
     root.setLevel(max(LEVELS[level], logging.WARNING))
+    for package in OUR_PACKAGES:
+        logging.getLogger(package).setLevel(LEVELS[level])
 
 
 def logger(room: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from triplane.config.model import Config
+from triplane.config.model import Config, GatewaySection
 
 ENVIRONMENT_PREFIX = "TRIPLANE__"
 MAX_FILE_BYTES = 1 << 20
@@ -67,13 +67,35 @@ def load(model: type[Config], file: Path | None, environ: Mapping[str, str] = os
     origins = _override(raw, environ, problems)
     _complete(model, raw)
     try:
-        config = model.model_validate(raw, context={"folder": file.parent if file else Path.cwd()})
+        config = model.model_validate(raw, context=_context(file))
     except ValidationError as invalid:
         errors = [dict(error) for error in invalid.errors(include_url=False)]
         problems.extend(_problem(model, error, origins) for error in errors if not _follows_from_another(error, errors))
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def load_data_dir(file: Path | None, environ: Mapping[str, str] = os.environ) -> Path:
+    """Only `gateway.data_dir`, without loading plug-ins: what a client needs to find its gateway.
+
+    Raises:
+        ConfigError: the file cannot be read, or that section is wrong.
+    """
+    raw = _read(file) if file else {}
+    problems: list[Problem] = []
+    _override(raw, environ, problems)
+    try:
+        section = GatewaySection.model_validate(raw.get("gateway", {}), context=_context(file))
+    except ValidationError as invalid:
+        problems.extend(Problem(f"gateway.{_spell(error['loc'])}", error["msg"]) for error in invalid.errors(include_url=False))
+    if problems:
+        raise ConfigError(problems)
+    return section.data_dir
+
+
+def _context(file: Path | None) -> dict[str, Any]:
+    return {"folder": file.parent if file else Path.cwd()}
 
 
 def _read(file: Path) -> dict[str, Any]:

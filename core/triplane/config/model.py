@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, create_model, field_validator
 
+from triplane.limits import Limits
+
 
 def _resolve(path: Path, info: ValidationInfo) -> Path:
     folder = (info.context or {}).get("folder", Path())
@@ -71,15 +73,15 @@ class TokenSettings(Section):
     sha256_file: ConfigPath = setting(
         ..., "File with the token's SHA-256 in hexadecimal; the token itself is stored nowhere.", secret=True, reload="restart"
     )
-    roles: tuple[Literal["reader", "worker", "operator", "admin"], ...] = setting(..., "What the principal may do.", min_length=1)
+    roles: tuple[Literal["viewer", "worker", "operator", "admin"], ...] = setting(..., "What the principal may do.", min_length=1)
     namespaces: tuple[str, ...] = setting(("default",), "Where it may do so; `*` is every namespace.", min_length=1, max_length=1_000)
 
 
 class AuthSection(Section):
     """`[auth]`: who may do what."""
 
-    local_role: Literal["reader", "worker", "operator", "admin"] = setting(
-        "operator", "The role of a loopback peer in the namespace `default` while no tokens are configured."
+    local_role: Literal["viewer", "operator", "admin", "none"] = setting(
+        "operator", "The role of a loopback peer in the namespace `default` while no tokens are configured; `none` lets nobody in."
     )
     tokens: tuple[TokenSettings, ...] = setting((), "Bearer tokens for HTTP and websocket.", max_length=1_000)
 
@@ -109,6 +111,26 @@ class JobsSection(Section):
     )
 
 
+DEFAULT_LIMITS = Limits()
+
+
+class LimitsSection(Section):
+    """`[limits]`: how much clients may ask, so that none harms the others."""
+
+    connections: int = setting(DEFAULT_LIMITS.connections, "Connections open at once, over all wires.", ge=1)
+    connections_per_principal: int = setting(DEFAULT_LIMITS.connections_per_principal, "Connections of one principal open at once.", ge=1)
+    in_flight_per_connection: int = setting(
+        DEFAULT_LIMITS.in_flight_per_connection, "Commands of one connection that wait for their commit.", ge=1
+    )
+    in_flight: int = setting(DEFAULT_LIMITS.in_flight, "Commands of all connections that wait for their commit.", ge=1)
+    commands_per_s: float = setting(DEFAULT_LIMITS.commands_per_s, "Commands of one connection over time.", unit="1/second", gt=0)
+    burst: float = setting(DEFAULT_LIMITS.burst, "Commands of one connection at once.", unit="commands", ge=1)
+    subscription_queue: int = setting(DEFAULT_LIMITS.subscription_queue, "Changes that wait for one subscriber before it is cut.", ge=1)
+    subscriptions_per_connection: int = setting(
+        DEFAULT_LIMITS.subscriptions_per_connection, "Subscriptions of one connection at once.", ge=1
+    )
+
+
 class Config(Section):
     """The whole file. `model_for` adds what the installed plug-ins bring: adapters, engines and platforms validate their own sections."""
 
@@ -117,6 +139,7 @@ class Config(Section):
     auth: AuthSection = Field(default_factory=AuthSection)
     definitions: DefinitionsSection = Field(default_factory=DefinitionsSection)
     jobs: JobsSection = Field(default_factory=JobsSection)
+    limits: LimitsSection = Field(default_factory=LimitsSection)
     adapters: BaseModel
     engines: BaseModel
     platforms: dict[str, Any]
