@@ -132,6 +132,11 @@ class Gateway:
             self._connections.discard(connection)
             self._counts.leave(connection.principal.name)
 
+    @property
+    def connection_count(self) -> int:
+        """Connections open now, over all wires."""
+        return self._counts.total
+
     # ---- for whoever runs the gateway ------------------------------------------------------------------------------
 
     async def start(self) -> int:
