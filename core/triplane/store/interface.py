@@ -204,14 +204,29 @@ class AuditStore(Protocol):
 class Store(Protocol):
     """A store, opened: it owns its data directory until closed."""
 
-    writer: Writer
-    runs: RunStore
-    histories: HistoryStore
-    tables: TableStore
-    requests: RequestStore
-    workers: WorkerStore
-    namespaces: NamespaceStore
-    audit: AuditStore
+    @property
+    def writer(self) -> Writer: ...
+
+    @property
+    def runs(self) -> RunStore: ...
+
+    @property
+    def histories(self) -> HistoryStore: ...
+
+    @property
+    def tables(self) -> TableStore: ...
+
+    @property
+    def requests(self) -> RequestStore: ...
+
+    @property
+    def workers(self) -> WorkerStore: ...
+
+    @property
+    def namespaces(self) -> NamespaceStore: ...
+
+    @property
+    def audit(self) -> AuditStore: ...
 
     def last_cursor(self) -> int:
         """The greatest cursor ever committed."""
