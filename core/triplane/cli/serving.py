@@ -1,0 +1,49 @@
+"""`triplane serve`."""
+
+import asyncio
+from collections.abc import Callable
+
+from triplane.cli.configuring import ConfigFile, read_config
+from triplane.cli.outcome import CommandFailure, ExitCode
+from triplane.config import Config, ConfigError, load_group
+from triplane.observability import configure_logging
+from triplane.serve import CannotServe, serve
+
+
+def serve_command(*, config: ConfigFile = None) -> int:
+    """Run a gateway until it is told to stop (SIGTERM, or Ctrl-C).
+
+    Prints one line per wire when it is ready, and answers `GET /api/ready` on the durable wire from then on. Logs go to standard error.
+    A stop answers all that waits, and takes at most `gateway.drain_s` seconds.
+    """
+    return run_gateway(read_config(config), _announce)
+
+
+def run_gateway(config: Config, announce: Callable[[str], None]) -> int:
+    """Serve with an event loop of its own; the exit code.
+
+    Raises:
+        CommandFailure: it could not start.
+    """
+    configure_logging(config.gateway.log_level, config.gateway.log_format)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory(config)) as runner:
+            return runner.run(serve(config, load_group("triplane.adapters"), load_group("triplane.engines"), announce))
+    except ConfigError as error:
+        lines = "\n".join(f"  {problem}" for problem in error.problems)
+        raise CommandFailure(f"the config cannot be used:\n{lines}", ExitCode.USAGE) from error
+    except CannotServe as error:
+        raise CommandFailure(str(error), ExitCode.FAILED, "`triplane doctor` looks at everything that a gateway needs.") from error
+
+
+def _loop_factory(config: Config) -> Callable[[], asyncio.AbstractEventLoop]:
+    if config.gateway.event_loop == "asyncio":
+        return asyncio.new_event_loop
+    import uvloop  # not needed where the standard loop is chosen
+
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+def _announce(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,175 @@
+"""Running a gateway: open, start, announce, wait, drain. The one place that starts adapters, known by entry point only."""
+
+import asyncio
+import resource
+import signal
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from triplane.adapter import Adapter, AdapterError
+from triplane.assembly import assemble
+from triplane.auth import is_loopback
+from triplane.config import Config, ConfigError, Problem
+from triplane.credentials import authenticator_for
+from triplane.errors import AlreadyOwned
+from triplane.gateway import Gateway
+from triplane.observability import logger
+from triplane.store.interface import SchemaTooNew, StoreBroken
+from triplane.store.sqlite import open_store
+
+log = logger("serve")
+
+
+class CannotServe(Exception):
+    """The gateway did not start, and nothing of it is left running; the message is for the operator."""
+
+
+async def serve(
+    config: Config,
+    adapters: Mapping[str, type[Adapter]],
+    engines: Mapping[str, Any],
+    announce: Callable[[str], None],
+    stop: asyncio.Event | None = None,
+) -> int:
+    """Serve until SIGTERM or SIGINT (or `stop`), then drain within `gateway.drain_s`.
+
+    Args:
+        adapters, engines: plug-in classes by name.
+        announce: called with one line per wire when it is ready, and a last one for the whole.
+        stop: set it to stop; made here if absent.
+
+    Returns:
+        The exit code: 0 after an ordered stop, 1 if the store failed.
+
+    Raises:
+        CannotServe, ConfigError: before anything was served.
+    """
+    check_reach(config, adapters)
+    authenticator = authenticator_for(config)
+    stop = stop or asyncio.Event()
+    _stop_on_signals(stop)
+    _allow_many_files()
+    try:
+        store = open_store(config.gateway.data_dir)
+    except AlreadyOwned as error:
+        raise CannotServe(error.message) from error
+    except (StoreBroken, SchemaTooNew, OSError) as error:
+        raise CannotServe(f"the store in {config.gateway.data_dir} cannot be opened: {error}") from error
+    failures: list[BaseException] = []
+
+    def on_broken(error: BaseException) -> None:
+        # What cannot be made durable must not be acknowledged: the process ends, and a supervisor may start it anew.
+        log.error("store_failed", reason=str(error))
+        failures.append(error)
+        gateway.broken = error
+        stop.set()
+
+    started: dict[str, Adapter] = {}
+    gateway = assemble(config, store, engines, authenticator, on_broken)
+    try:
+        open_runs = await gateway.start()
+        log.info("store_opened", data_dir=str(config.gateway.data_dir), open_runs=open_runs)
+        for name in config.enabled_adapters():
+            if stop.is_set():
+                break
+            adapter = adapters[name]()
+            await adapter.start(gateway, config.adapter(name))
+            started[name] = adapter
+            gateway.part(name, True)
+            announce(f"{name}: ready at {', '.join(adapter.endpoints()) or 'no address yet'}")
+        if not stop.is_set():
+            check_tracking(config, gateway)
+            announce(f"triplane: ready, with {open_runs} open run{'' if open_runs == 1 else 's'} from {config.gateway.data_dir}")
+            await stop.wait()
+    except AdapterError as error:
+        raise CannotServe(str(error)) from error
+    finally:
+        await _drain(gateway, started, config.gateway.drain_s)
+        store.close()
+    if failures:
+        announce(f"triplane: stopped because the store failed: {failures[0]}")
+        return 1
+    announce("triplane: stopped")
+    return 0
+
+
+def check_reach(config: Config, adapters: Mapping[str, type[Adapter]]) -> None:
+    """Refuse to listen off loopback where nobody has to say who they are.
+
+    An adapter whose wire proves who is there by itself (CURVE keys, socket owners) says so with `authenticates_peers = True`.
+
+    Raises:
+        ConfigError: naming the setting.
+    """
+    problems: list[Problem] = []
+    for name in config.enabled_adapters():
+        host = getattr(config.adapter(name), "host", None)
+        if not isinstance(host, str) or is_loopback(host) or getattr(adapters[name], "authenticates_peers", False):
+            continue
+        if not config.auth.tokens:
+            problems.append(
+                Problem(
+                    f"adapters.{name}.host",
+                    f"listening on {host!r} lets other machines in, and no credentials are configured: "
+                    "add [[auth.tokens]], or listen on 127.0.0.1",
+                )
+            )
+    if problems:
+        raise ConfigError(problems)
+
+
+def check_tracking(config: Config, gateway: Gateway) -> None:
+    """Refuse platforms whose jobs would report in a way that no adapter offers.
+
+    Raises:
+        ConfigError: naming the setting.
+    """
+    offered = {"poll", *gateway.tracking}
+    problems = [
+        Problem(
+            f"platforms.{name}.communication_method",
+            f"no adapter that is on offers {platform.communication_method!r}; offered: {', '.join(sorted(offered))}",
+        )
+        for name, platform in config.platforms.items()
+        if platform.communication_method not in offered and "communication_method" in platform.model_fields_set
+    ]
+    if problems:
+        raise ConfigError(problems)
+
+
+async def _drain(gateway: Gateway, started: Mapping[str, Adapter], drain_s: float) -> None:
+    """Answer what waits, stop every adapter, put everything accepted on disk; what is late is cut and named."""
+    until = time.monotonic() + drain_s
+    log.info("draining", adapters=list(started))
+    await _within(gateway.drain(), until, "the core")
+    await asyncio.gather(*(_stop_adapter(gateway, name, adapter, until) for name, adapter in started.items()))
+    await _within(gateway.stop(), max(until, time.monotonic() + 1.0), "the core")
+
+
+async def _stop_adapter(gateway: Gateway, name: str, adapter: Adapter, until: float) -> None:
+    gateway.part(name, False)
+    await _within(adapter.stop(max(until - time.monotonic() - 0.5, 0.5)), until, name)
+
+
+async def _within(work: Any, until: float, what: str) -> None:
+    try:
+        await asyncio.wait_for(work, max(until - time.monotonic(), 0.5))
+    except TimeoutError:
+        log.warning("drain_cut_short", part=what, setting="gateway.drain_s")
+    except Exception:
+        log.exception("drain_failed", part=what)
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+
+def _allow_many_files() -> None:
+    """Every client and every face takes descriptors; the usual soft limit of 1,024 is for programs that use select()."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(hard, 1 << 20) if hard != resource.RLIM_INFINITY else 1 << 20
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
