@@ -24,7 +24,8 @@ class CylcConfig(BaseModel):
     enabled: bool = setting(True, "Whether this wire is served.")
     host: Annotated[str, AfterValidator(_host)] = setting(
         "auto",
-        "The host that contact files name. `auto` is this machine's name as Cylc computes it; `localhost` only while no platform is remote.",
+        "The host that contact files name; `auto` is this machine's name as Cylc computes it, and `localhost` will do while no "
+        "platform is remote.",
         min_length=1,
     )
     ports: tuple[int, int] = setting((43001, 43100), "First and last TCP port for faces; each face takes two.", unit="port")
@@ -32,13 +33,25 @@ class CylcConfig(BaseModel):
         "default", "The namespace whose runs have faces; the wire has no namespaces of its own.", pattern=r"^[A-Za-z0-9._-]{1,128}$"
     )
     expose: tuple[str, ...] = setting(
-        ("*",), "Globs of the workflow types of durable runs that get a face; graphs and simulations always do.", reload="hot", max_length=1_000
+        ("*",),
+        "Globs of the workflow types of durable runs that get a face; graphs and simulations always do.",
+        reload="hot",
+        max_length=1_000,
     )
-    expose_after_s: float = setting(5.0, "How long a durable run has been open before it gets a face.", unit="seconds", reload="hot", ge=0, le=86_400)
+    expose_after_s: float = setting(
+        5.0, "How long a durable run has been open before it gets a face.", unit="seconds", reload="hot", ge=0, le=86_400
+    )
     max_faces: int = setting(40, "Faces open at once; graphs and simulations come first.", reload="hot", ge=1, le=1_000)
-    faces_per_s: float = setting(5.0, "How fast faces are made, so that a burst of runs does not slow the gateway.", unit="1/second", gt=0, le=1_000)
+    faces_per_s: float = setting(
+        5.0, "How fast faces are made, so that a burst of runs does not slow the gateway.", unit="1/second", gt=0, le=1_000
+    )
     face_retention_s: float = setting(
-        3_600.0, "How long the run directory of a closed run is kept; a graph's logs stay.", unit="seconds", reload="hot", ge=0, le=31_536_000
+        3_600.0,
+        "How long the run directory of a closed run is kept; a graph's logs stay.",
+        unit="seconds",
+        reload="hot",
+        ge=0,
+        le=31_536_000,
     )
     run_dir_definition: Literal["stub", "real"] = setting(
         "stub", "What `flow.cylc` in a face's directory is: a stub that no scheduler can start by mistake, or the definition itself."

@@ -34,13 +34,6 @@ STOP_MODES: Final[Mapping[str, StopMode]] = {
     "Now": StopMode.LEAVE,
     "NowNow": StopMode.LEAVE,
 }
-STOP_REASONS: Final[Mapping[str, str]] = {
-    "Clean": "REQUEST(CLEAN)",
-    "Kill": "REQUEST(KILL)",
-    "Now": "REQUEST(NOW)",
-    "NowNow": "REQUEST(NOW-NOW)",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -154,7 +147,7 @@ def _stop(args: Args, target: Target) -> Planned:
     if args.get("flowNum") is not None:
         raise Refused("stopping one flow is not supported by this gateway: a run has one flow")
     mode = args.get("mode") or "Clean"
-    return _queued(StopRun(**target.fields(), mode=STOP_MODES[mode], reason=STOP_REASONS[mode]))
+    return _queued(StopRun(**target.fields(), mode=STOP_MODES[mode]))
 
 
 def _hold(args: Args, target: Target) -> Planned:

@@ -39,11 +39,15 @@ class Session:
         store: the face's elements, kept up to date by its owner.
         target: the run the face shows.
         dispatch: how a command reaches the core.
+        may_read: whether the key's principal may see the run; one that may not can still report on its jobs.
     """
 
-    def __init__(self, identity: FaceIdentity, store: FaceStore, target: Target, dispatch: Dispatch) -> None:
+    def __init__(
+        self, identity: FaceIdentity, store: FaceStore, target: Target, dispatch: Dispatch, may_read: bool = True
+    ) -> None:
         self._identity = identity
         self._store = store
+        self._may_read = may_read
         self._target = target
         self._dispatch = dispatch
 
@@ -88,6 +92,7 @@ class Session:
     def _pb_entire_workflow(self, args: Mapping[str, Any]) -> bytes:
         """Give the whole data store, as the protobuf message PbEntireWorkflow."""
         _no_arguments(args, "pb_entire_workflow")
+        self._check_may_read()
         return self._store.entire()
 
     def _pb_data_elements(self, args: Mapping[str, Any]) -> bytes:
@@ -97,6 +102,7 @@ class Session:
         """
         _only(args, "pb_data_elements", ("element_type",))
         kind = _argument(args, "pb_data_elements", "element_type", str)
+        self._check_may_read()
         if kind == "all":
             raise BadRequest("pb_data_elements takes one element type, not 'all'; see pb_entire_workflow")
         # An unknown type is an empty message, as the real server has it: an empty frame.
@@ -113,6 +119,7 @@ class Session:
         prepared = graphql.prepare(request_string, variables)
         if prepared.mutations:
             return self._mutate(prepared)
+        self._check_may_read()
         return encode_data(graphql.execute_query(prepared, self._store))
 
     async def _mutate(self, prepared: graphql.Prepared) -> bytes:
@@ -142,6 +149,10 @@ class Session:
             # It may still be carried out, and saying so is all that is true.
             return refused_row(full_id, f"the command was not on disk within {COMMIT_WAIT_S:g} s; it may still take effect")
         return accepted_row(full_id, planned.accepted)
+
+    def _check_may_read(self) -> None:
+        if not self._may_read:
+            raise BadRequest("this key may only send job messages to the run")
 
     def _bug(self, endpoint: str) -> bytes:
         log.exception("cylc_request_failed", endpoint=endpoint, workflow_id=self._target.workflow_id)

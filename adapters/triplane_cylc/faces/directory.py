@@ -89,6 +89,12 @@ class FaceDirectory:
             return None
         return FaceKeys(server=server, client=client, allowed=allowed)
 
+    def drop_keys(self) -> None:
+        """Make sure that the keys written here are never loaded again."""
+        with suppress(FileNotFoundError):
+            (self.service / "server.key_secret").unlink()
+            _sync_directory(self.service)
+
     def write_keys(self, keys: FaceKeys) -> None:
         """Write all certificates and drop those of install targets that are no longer allowed."""
         allowed_dir = self.service / "client_public_keys"
@@ -200,6 +206,8 @@ def open_directory(root: Path, name: str, mark: Mark) -> FaceDirectory:
     directory = FaceDirectory(path, found)
     if found.uuid != mark.uuid:
         directory.remove_contact()
+        # Keys open one run only: those of the earlier run go before the mark names the next.
+        directory.drop_keys()
         directory.remember(replace(mark, port=found.port, publish_port=found.publish_port))
     return directory
 

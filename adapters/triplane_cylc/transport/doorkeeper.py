@@ -52,13 +52,13 @@ class Doorkeeper:
         socket.bind(ZAP_ENDPOINT)
         self._socket = socket
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(socket.fd, self._drain)
+        self._loop.add_reader(socket.FD, self._drain)
 
     def stop(self) -> None:
         """Give the endpoint back; every domain is closed first."""
         self._keys.clear()
         if self._socket is not None and self._loop is not None:
-            self._loop.remove_reader(self._socket.fd)
+            self._loop.remove_reader(self._socket.FD)
             self._socket.close(linger=0)
             self._socket = None
 

@@ -81,7 +81,7 @@ class FaceSockets:
         except (NoFreePort, zmq.ZMQError):
             self.close()
             raise
-        self._loop.add_reader(self._router.fd, self._serve)
+        self._loop.add_reader(self._router.FD, self._serve)
         # A peer may have connected between bind and add_reader; its edge would be lost.
         self._serve_soon()
 
@@ -107,17 +107,17 @@ class FaceSockets:
             future.cancel()
         self._pending.clear()
         if self._router is not None:
-            self._loop.remove_reader(self._router.fd)
+            self._loop.remove_reader(self._router.FD)
             self._router.close(linger=LINGER_MS)
             self._router = None
         if self._publisher is not None:
             self._publisher.close(linger=LINGER_MS)
             self._publisher = None
 
-    @property
-    def pending(self) -> int:
-        """How many replies wait for a commit."""
-        return len(self._pending)
+    async def settle(self, timeout_s: float) -> None:
+        """Wait until every request that is in has its reply, at most `timeout_s` seconds."""
+        if self._pending:
+            await asyncio.wait(tuple(self._pending), timeout=timeout_s)
 
     def _make(self, kind: int, high_water: int) -> "zmq.Socket[bytes]":
         socket: zmq.Socket[bytes] = self._context.socket(kind)

@@ -1,0 +1,184 @@
+"""Opening and closing one face, step by step, in the order that clients rely on.
+
+Keys before the contact file, the contact file last; on the way out the contact file first, then the word to
+subscribers, then the sockets (T15, T19). File work happens off the event loop.
+"""
+
+import asyncio
+import getpass
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import zmq
+
+from triplane.connection import Connection
+from triplane.entities import Run, RunDetail
+from triplane.gateway import Gateway
+from triplane.queries import DescribeRun, RunView
+from triplane_cylc.datastore import FaceIdentity
+from triplane_cylc.faces.contact import Contact, ProcessIdentity
+from triplane_cylc.faces.directory import FaceDirectory, open_directory
+from triplane_cylc.faces.face import Face
+from triplane_cylc.faces.keys import FaceKeys
+from triplane_cylc.faces.mark import Mark
+from triplane_cylc.faces.names import face_name
+from triplane_cylc.transport.doorkeeper import Doorkeeper
+from triplane_cylc.transport.ports import PortRange
+from triplane_cylc.transport.sockets import FaceSockets
+
+SETTLE_S: Final = 1.0
+
+
+class RunEnded(Exception):
+    """The run closed while its face was being opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What all faces of this gateway have in common.
+
+    Attributes:
+        root: where run directories are.
+        installation: identity of this gateway's data directory, in every mark.
+        host: what contact files name.
+        definition: whether `flow.cylc` is the real definition instead of a stub.
+    """
+
+    root: Path
+    installation: str
+    host: str
+    process: ProcessIdentity
+    ports: PortRange
+    definition: bool
+
+    @property
+    def owner(self) -> str:
+        """The user name that clients put before workflow names (T23)."""
+        return getpass.getuser()
+
+
+class FaceBuilder:
+    """Opens and closes faces; keeps no list of them."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        connection: Connection,
+        context: "zmq.Context[zmq.Socket[bytes]]",
+        doorkeeper: Doorkeeper,
+        site: Site,
+    ) -> None:
+        self._gateway = gateway
+        self._connection = connection
+        self._context = context
+        self._doorkeeper = doorkeeper
+        self.site = site
+
+    async def directory(self, run: Run) -> FaceDirectory:
+        """The run's directory, made and marked if it is not there.
+
+        Raises:
+            NotOurDirectory, OSError.
+        """
+        mark = Mark(self.site.installation, run.namespace, run.workflow_id, run.run_id)
+        return await asyncio.to_thread(open_directory, self.site.root, face_name(run.workflow_id), mark)
+
+    async def open(self, run: Run, shown: Callable[[Face], None]) -> Face:
+        """The open face of a run, visible to clients.
+
+        Args:
+            shown: called when the face holds the run's state; deltas from then on must be given to it.
+
+        Raises:
+            NotOurDirectory, NoFreePort, OSError: it cannot have one; nothing is left open.
+            RunEnded: there is nothing to show any more.
+        """
+        directory = await self.directory(run)
+        keys = await asyncio.to_thread(_keys_for, directory)
+        face = Face(self._gateway, run, directory, keys)
+        try:
+            await self._open_sockets(face)
+            identity = self._identity(face)
+            await asyncio.to_thread(self._write_files, face, self.view(run).detail)
+            # Read and shown without a wait between, so that no delta can fall into the gap.
+            face.show(self.view(run), identity, self._gateway.clock.now)
+            shown(face)
+            await asyncio.to_thread(directory.write_contact, self._contact(face, identity))
+        except BaseException:
+            await face.close(self._doorkeeper)
+            raise
+        return face
+
+    async def close(self, face: Face, reason: str) -> None:
+        """Take a face away from clients: contact file, last word, sockets, keys. The directory stays."""
+        with suppress(OSError):
+            await asyncio.to_thread(face.directory.remove_contact)
+        if face.sockets is not None:
+            await face.sockets.settle(SETTLE_S)
+        face.publish()
+        face.publish_shutdown(reason)
+        await face.close(self._doorkeeper)
+
+    async def _open_sockets(self, face: Face) -> None:
+        face.admit(self._doorkeeper)
+        sockets = FaceSockets(self._context, self._doorkeeper, face.domain, face.keys.server, face)
+        sockets.open(self.site.ports, face.directory.mark.port, face.directory.mark.publish_port)
+        face.sockets = sockets
+
+    def view(self, run: Run) -> RunView:
+        """The run's last committed state.
+
+        Raises:
+            RunEnded: it is closed.
+        """
+        query = DescribeRun(namespace=run.namespace, workflow_id=run.workflow_id, run_id=run.run_id)
+        view: RunView = self._connection.query(query)
+        if not view.run.is_open:
+            raise RunEnded(run.run_id)
+        return view
+
+    def _identity(self, face: Face) -> FaceIdentity:
+        assert face.sockets is not None
+        return FaceIdentity(
+            owner=self.site.owner,
+            name=face.directory.path.name,
+            host=self.site.host,
+            port=face.sockets.port,
+            pub_port=face.sockets.publish_port,
+            run_dir=str(face.directory.path),
+        )
+
+    def _contact(self, face: Face, identity: FaceIdentity) -> Contact:
+        return Contact(
+            face_name=identity.name,
+            host=identity.host,
+            port=identity.port,
+            publish_port=identity.pub_port,
+            pid=self.site.process.pid,
+            command=self.site.process.command,
+            owner=identity.owner,
+            run_dir=identity.run_dir,
+            uuid=face.run.run_id,
+        )
+
+    def _write_files(self, face: Face, detail: RunDetail) -> None:
+        assert face.sockets is not None
+        face.directory.write_definition(_definition_text(detail), self.site.definition)
+        face.directory.remember_ports(face.sockets.port, face.sockets.publish_port)
+
+
+def _keys_for(directory: FaceDirectory) -> FaceKeys:
+    """The keys that this run had before a restart, or new ones: those of an earlier run open nothing any more."""
+    keys = directory.load_keys()
+    if keys is None:
+        keys = FaceKeys.generate()
+        directory.write_keys(keys)
+    return keys
+
+
+def _definition_text(detail: RunDetail) -> str | None:
+    text: Any = detail.definition.get("source") if detail.definition else None
+    return text if isinstance(text, str) else None
