@@ -155,7 +155,7 @@ class AdapterConformance:
         for _ in range(5):
             async with house.client() as client:
                 await client.follow()
-        await eventually("its connections are closed", lambda: house.connection_count <= before + 1)
+        await eventually("its connections are closed", lambda: house.connection_count <= before + 1, 3.0)
         async with house.client() as client:
             await client.set_paused(True)
 
