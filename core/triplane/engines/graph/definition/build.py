@@ -40,7 +40,7 @@ def build_definition(source: str) -> Definition:
     namespaces = read_runtime(runtime)
     scheduler = root.sections.get("scheduler")
     tasks = _tasks(reader, namespaces, flag(scheduler, "allow implicit tasks", False))
-    refuse_circles(reader.uses)
+    refuse_circles(reader.uses, sequences)
     meta = {key: one.value for key, one in root.sections["meta"].settings.items()} if "meta" in root.sections else {}
     return Definition(
         title=meta.get("title", ""),

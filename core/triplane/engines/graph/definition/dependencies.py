@@ -1,11 +1,15 @@
 """Chains of nodes → what each task waits for, where it runs, and which outputs it must or may give."""
 
 from dataclasses import dataclass, field
+from itertools import islice
 
-from triplane.engines.graph.definition.cycling import Bounds, parse_bounded_point, parse_interval
+from triplane.engines.graph.definition.cycling import Bounds, Sequence, parse_bounded_point, parse_interval
 from triplane.engines.graph.definition.graph_text import Chain, Node
 from triplane.engines.graph.definition.model import STANDARD_OUTPUTS, Condition, Prerequisite
 from triplane.engines.graph.definition.problems import DefinitionProblem, shown
+
+MAX_CONDITIONS = 200_000
+MAX_SAMPLE_POINTS = 200
 
 _OPPOSITES = (("succeeded", "failed"), ("submitted", "submit-failed"))
 
@@ -38,6 +42,7 @@ class GraphReader:
     def __init__(self, bounds: Bounds) -> None:
         self.uses: dict[str, TaskUse] = {}
         self._bounds = bounds
+        self._conditions = 0
 
     def read(self, chains: list[Chain], sequence: int) -> None:
         """Add the chains of one recurrence.
@@ -72,6 +77,9 @@ class GraphReader:
 
     def _depend(self, node: Node, upstream: tuple[Node, ...], sequence: int) -> None:
         wanted = self.uses[node.name].conditions.setdefault(sequence, {})
+        self._conditions += len(upstream)
+        if self._conditions > MAX_CONDITIONS:
+            raise DefinitionProblem(f"the graph has more than {MAX_CONDITIONS} dependencies", node.line)
         for parent in upstream:
             condition = self._condition(parent)
             if parent.name == node.name and condition.offset == 0 and condition.point is None:
@@ -105,7 +113,7 @@ def outputs_of(
     if marks.get("expired") is False:
         raise DefinitionProblem(f"{name}:expired must be optional (`?`)", use.optional["expired"][1])
     for good, bad in _OPPOSITES:
-        if marks.get(good) is False and bad in marks or marks.get(bad) is False and good in marks:
+        if (marks.get(good) is False and bad in marks) or (marks.get(bad) is False and good in marks):
             line = max(use.optional[good][1], use.optional[bad][1])
             raise DefinitionProblem(f"{name}:{good} and {name}:{bad} cannot both happen, so both must be optional (`?`)", line)
     if "succeeded" not in marks and "failed" not in marks:
@@ -118,21 +126,25 @@ def outputs_of(
     return outputs, required, optional
 
 
-def refuse_circles(uses: dict[str, TaskUse]) -> None:
+def refuse_circles(uses: dict[str, TaskUse], sequences: tuple[Sequence, ...]) -> None:
     """Refuse tasks of one cycle point that wait for each other, so that none of them could ever run.
+
+    Points are looked at once for each set of sequences that meet there, over the first points of every sequence.
 
     Raises:
         DefinitionProblem: naming a circle.
     """
-    indices = {index for use in uses.values() for index in use.conditions}
-    for sequence in sorted(indices):
-        parents = {name: _parents_in(use, sequence) for name, use in uses.items()}
-        _refuse_circle(parents, uses)
+    points = {point for one in sequences for point in islice(one.from_point(one.start), MAX_SAMPLE_POINTS)}
+    for together in {tuple(index for index, one in enumerate(sequences) if point in one) for point in points}:
+        _refuse_circle({name: _parents_in(use, together) for name, use in uses.items()}, uses)
 
 
-def _parents_in(use: TaskUse, sequence: int) -> list[str]:
+def _parents_in(use: TaskUse, together: tuple[int, ...]) -> list[str]:
     return [
-        condition.task for condition in use.conditions.get(sequence, ()) if condition.point is None and not condition.offset
+        condition.task
+        for sequence in together
+        for condition in use.conditions.get(sequence, ())
+        if condition.point is None and not condition.offset
     ]
 
 

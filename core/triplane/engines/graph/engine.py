@@ -1,0 +1,221 @@
+"""The graph engine: which step follows which command. All work is done in the modules beside this one."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from triplane.commands import (
+    HoldTasks,
+    JobSubmitFailed,
+    JobSubmitted,
+    KillTasks,
+    PauseRun,
+    PollTasks,
+    ReleaseTasks,
+    ReportJob,
+    ResumeRun,
+    SignalRun,
+    StartRun,
+    StopRun,
+    TriggerTasks,
+)
+from triplane.commands.base import Command, RunCommand
+from triplane.commands.system import ContinueStep, ExposeRun, FireTimer
+from triplane.effects import KillJob, PollJob
+from triplane.engines.base import Preparation, RunState, Step
+from triplane.engines.graph.definition.model import from_plain
+from triplane.engines.graph.plan import Plan
+from triplane.engines.graph.pool import Pool, loaded, take_over
+from triplane.engines.graph.progress import Progress
+from triplane.engines.graph.reading import FILE_NAME, find_definition, read_definition, read_source, unpack
+from triplane.engines.graph.reports import Reports
+from triplane.engines.graph.steering import KILL_TIMER, Steering
+from triplane.errors import Conflict, NotSupported, RefusedInput
+from triplane.events import EventType
+from triplane.jobs.sources import keep_source
+
+
+class GraphEngine:
+    """Cycling tasks with dependencies, run as jobs on platforms."""
+
+    name: ClassVar[str] = "graph"
+    events: ClassVar[tuple[EventType, ...]] = (
+        EventType(
+            "JobPrepared",
+            "A task's next job is about to be submitted.",
+            {
+                "task": "str: cycle/name",
+                "submit_num": "int",
+                "triggered_off": "list[str]: cycle/name of what it waited for",
+                "flows": "list[int]",
+            },
+        ),
+        EventType("OutputCompleted", "A job gave one of its task's own outputs.", {"task": "str", "output": "str: label"}),
+    )
+    commands: ClassVar[tuple[type[Command], ...]] = ()
+    keeps_history: ClassVar[bool] = False
+    prepares: ClassVar[bool] = True
+
+    # ---- beginnings ------------------------------------------------------------------------------------------------
+
+    async def prepare(self, start: StartRun, preparation: Preparation) -> Mapping[str, Any]:
+        """Find the definition and read it in a child process; a packed source directory is kept for the run's jobs.
+
+        Raises:
+            InvalidDefinition, DefinitionNotFound, TooLarge, NotSupported, RefusedInput.
+        """
+        if start.mode != "live":
+            raise NotSupported(f"run mode {start.mode!r} is not supported; live is")
+        if start.settings:
+            raise NotSupported(f"--set {next(iter(start.settings))}: templating of graphs is not supported")
+        archive = (start.source or {}).get("archive")
+        if isinstance(archive, bytes):
+            files = unpack(archive)
+            source = files[FILE_NAME][0]
+        else:
+            name = (start.source or {}).get("definition", start.workflow_type)
+            if not isinstance(name, str):
+                raise RefusedInput("source: neither {definition: NAME} nor {archive: bytes}")
+            path = find_definition(name, preparation.definition_directories)
+            source, files = read_source(path), None
+        graph = await read_definition(source)
+        kept: dict[str, Any] = {"text": source.decode()}
+        if files is not None and len(files) > 1:
+            kept["directory"] = await keep_source(Path(preparation.settings["jobs"]["run_dir"]), preparation.run_id, files)
+        elif files is None and path.name == FILE_NAME:
+            kept["directory"] = str(path.parent)
+        return {"graph": graph, "source": kept}
+
+    def start(self, state: RunState, start: StartRun, prepared: Mapping[str, Any], step: Step) -> None:
+        """Spawn what waits for nothing."""
+        plan = Plan(from_plain(prepared["graph"]))
+        state.private = pool = Pool(plan, state.run.run_id)
+        paused = bool(start.options.get("paused"))
+        step.set_run(status="running", started=step.now, paused=paused)
+        step.set_detail(definition={**plan.view(), "graph": prepared["graph"], "source": prepared["source"]})
+        step.emit("RunStarted", {"workflow_type": start.workflow_type, "mode": start.mode})
+        pool.pending.append(["first", 0])
+        Progress(state, step).advance()
+
+    def play(self, previous: RunState, state: RunState, step: Step) -> None:
+        """Go on with the tasks of the run before, and look for the jobs it left.
+
+        Raises:
+            Conflict: nothing of it is left to do.
+        """
+        old = previous.private
+        assert isinstance(old, Pool)
+        if not old.active and not old.pending:
+            raise Conflict(f"workflow {previous.run.workflow_id!r} is complete; there is nothing to go on with")
+        pool = Pool(old.plan, old.origin)
+        take_over(pool, old.dump())
+        pool.stop_reason = None
+        state.private = pool
+        step.set_run(status="running", started=step.now)
+        step.set_detail(definition=previous.detail.definition)
+        step.emit("RunStarted", {"workflow_type": state.run.workflow_type, "mode": "live", "continues": previous.run.run_id})
+        for task in previous.tasks.values():
+            step.put_task(task)
+            pool.note(task)
+        for job in previous.jobs.values():
+            step.put_job(job)
+        progress = Progress(state, step)
+        self._find_jobs(progress)
+        progress.advance()
+
+    # ---- commands --------------------------------------------------------------------------------------------------
+
+    def handle(self, state: RunState, command: RunCommand, step: Step) -> Any:
+        """Apply a command; see `Steering` and `Reports` for what each does."""
+        progress = Progress(state, step)
+        reply = self._apply(progress, command)
+        if step.dirty or isinstance(command, ContinueStep):
+            progress.advance()
+        if isinstance(command, StopRun):
+            reply = {**self._address(state), "status": state.run.status}
+        return reply
+
+    def _apply(self, progress: Progress, command: RunCommand) -> Any:
+        steering, reports = Steering(progress), Reports(progress)
+        match command:
+            case ReportJob():
+                reports.report(command)
+                return {"queued": len(command.messages)}
+            case JobSubmitted():
+                reports.submitted(command)
+            case JobSubmitFailed():
+                reports.submit_failed(command)
+            case PauseRun() | ResumeRun():
+                return self._pause(progress, isinstance(command, PauseRun))
+            case SignalRun(signal_name="pause" | "resume" as signal):
+                self._pause(progress, signal == "pause")
+                return {**self._address(progress.state), "signal_id": str(progress.state.run.history_length)}
+            case StopRun(mode=mode, reason=reason):
+                steering.stop(mode, reason)
+            case HoldTasks(task_globs=globs):
+                return steering.hold(globs)
+            case ReleaseTasks(task_globs=globs):
+                return steering.release(globs)
+            case TriggerTasks(task_globs=globs):
+                return steering.trigger(globs)
+            case KillTasks(task_globs=globs):
+                return steering.kill(globs)
+            case PollTasks(task_globs=globs):
+                return steering.poll(globs)
+            case FireTimer(timer_id=timer_id):
+                self._timer(progress, timer_id)
+            case ContinueStep():
+                return None
+            case ExposeRun(wire=wire, facts=facts):
+                options = progress.state.detail.options
+                faces = {**options.get("faces", {}), wire: facts}
+                progress.step.set_detail(options={**options, "faces": faces})
+            case _:
+                raise NotSupported(f"graph runs have no {command.name}")
+        return None
+
+    def _pause(self, progress: Progress, paused: bool) -> dict[str, Any]:
+        Steering(progress).pause(paused)
+        return {**self._address(progress.state), "paused": paused}
+
+    def _timer(self, progress: Progress, timer_id: str) -> None:
+        progress.step.clear_timer(timer_id)
+        if timer_id == KILL_TIMER and progress.state.run.stopping == "kill":
+            # Jobs that cannot be reached must not keep the run open for ever.
+            progress.step.close("terminated", progress.pool.stop_reason)
+
+    @staticmethod
+    def _address(state: RunState) -> dict[str, Any]:
+        return {"workflow_id": state.run.workflow_id, "run_id": state.run.run_id}
+
+    # ---- restarts --------------------------------------------------------------------------------------------------
+
+    def dump(self, state: RunState) -> Mapping[str, Any]:
+        """What cannot be rebuilt from the tasks."""
+        pool: Pool = state.private
+        return pool.dump()
+
+    def load(self, state: RunState) -> None:
+        """Rebuild the pool."""
+        state.private = loaded(state)
+
+    def recover(self, state: RunState, step: Step) -> None:
+        """Submit again what was being submitted, look for jobs, and go on where a step was cut off."""
+        progress = Progress(state, step)
+        self._find_jobs(progress)
+        progress.advance()
+
+    @staticmethod
+    def _find_jobs(progress: Progress) -> None:
+        state, step, pool = progress.state, progress.step, progress.pool
+        for key in pool.busy:
+            task = state.tasks[key]
+            job = state.jobs.get((*key, task.submit_num))
+            if task.state == "preparing":
+                step.effect(progress.submission(task))
+            platform = pool.plan.task(task.name).platform
+            address = (state.run.run_id, *key, task.submit_num, platform, job.job_id if job else "")
+            if state.run.stopping == "kill":
+                step.effect(KillJob(*address))
+            elif task.state != "preparing":
+                step.effect(PollJob(*address))

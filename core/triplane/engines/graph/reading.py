@@ -1,0 +1,136 @@
+"""Finding a definition that a start names, and having it read in a child process."""
+
+import asyncio
+import io
+import json
+import re
+import sys
+import tarfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from triplane.engines.graph.definition.sections import MAX_SOURCE_BYTES
+from triplane.errors import DefinitionNotFound, InvalidDefinition, RefusedInput, TooLarge
+
+FILE_NAME = "flow.cylc"
+MAX_ARCHIVE_BYTES = 64 * 1024 * 1024
+MAX_ARCHIVE_FILES = 20_000
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+READING_TIMEOUT_S = 30.0
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+# A definition is read in a second or less; more at once would only make each slower.
+_at_once = asyncio.Semaphore(2)
+
+
+def find_definition(name: str, directories: Sequence[str]) -> Path:
+    """The `flow.cylc` that `graph:NAME` means: `DIRECTORY/NAME/flow.cylc` or `DIRECTORY/NAME.cylc`, first found.
+
+    Raises:
+        RefusedInput: the name is not one that could be there (it is never used as a path otherwise).
+        DefinitionNotFound: no directory has it.
+    """
+    if not _NAME.fullmatch(name):
+        raise RefusedInput(f"{name!r} is not a definition name: letters, digits and _ . - are")
+    for directory in directories:
+        for candidate in (Path(directory, name, FILE_NAME), Path(directory, f"{name}.cylc")):
+            if candidate.is_file():
+                return candidate
+    searched = ", ".join(str(one) for one in directories) or "none: [definitions] directories is empty"
+    raise DefinitionNotFound(f"no graph {name!r} in the definition directories ({searched})")
+
+
+def read_source(path: Path) -> bytes:
+    """The bytes of a definition file.
+
+    Raises:
+        TooLarge, InvalidDefinition: over the limit, or not readable.
+    """
+    try:
+        with path.open("rb") as file:
+            source = file.read(MAX_SOURCE_BYTES + 1)
+    except OSError as error:
+        raise InvalidDefinition(f"{FILE_NAME} cannot be read: {error.strerror}", file=FILE_NAME) from error
+    check_size(source)
+    return source
+
+
+def check_size(source: bytes) -> None:
+    """Raises TooLarge where a definition is over the limit."""
+    if len(source) > MAX_SOURCE_BYTES:
+        raise TooLarge(f"{FILE_NAME} has more than {MAX_SOURCE_BYTES} bytes, which is the limit")
+
+
+def unpack(archive: bytes) -> dict[str, tuple[bytes, bool]]:
+    """The files of a packed source directory: relative path → (content, whether it can be executed).
+
+    Raises:
+        TooLarge: packed or unpacked it is over the limit.
+        InvalidDefinition: not a tar file, a path that leaves the directory, anything but files and directories.
+    """
+    if len(archive) > MAX_ARCHIVE_BYTES:
+        raise TooLarge(f"the packed source directory has {len(archive)} bytes; at most {MAX_ARCHIVE_BYTES} are taken")
+    files: dict[str, tuple[bytes, bool]] = {}
+    total = 0
+    try:
+        # "r:" takes plain tar only: nothing here can grow out of a small compressed file.
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as tar:
+            for member in tar:
+                if member.isdir():
+                    continue
+                path = _inside(member)
+                total += member.size
+                if total > MAX_ARCHIVE_BYTES or len(files) >= MAX_ARCHIVE_FILES:
+                    raise TooLarge(f"the source directory has over {MAX_ARCHIVE_BYTES} bytes or {MAX_ARCHIVE_FILES} files")
+                content = tar.extractfile(member)
+                files[path] = (content.read() if content else b"", bool(member.mode & 0o100))
+    except tarfile.TarError as error:
+        raise InvalidDefinition(f"the packed source directory is not a tar file: {error}") from error
+    if FILE_NAME not in files:
+        raise InvalidDefinition(f"the source directory has no {FILE_NAME}", file=FILE_NAME)
+    return files
+
+
+def _inside(member: tarfile.TarInfo) -> str:
+    path = PurePosixPath(member.name)
+    if not member.isfile():
+        raise InvalidDefinition(f"{member.name!r} in the source directory is neither a file nor a directory")
+    if path.is_absolute() or ".." in path.parts or not path.parts or "\x00" in member.name:
+        raise InvalidDefinition(f"{member.name!r} leaves the source directory")
+    return str(path)
+
+
+async def read_definition(source: bytes) -> dict[str, Any]:
+    """The definition as plain data (`definition.model.from_plain` makes it a model).
+
+    Raises:
+        TooLarge, InvalidDefinition: with `details["line"]` where a line is to blame.
+    """
+    check_size(source)
+    async with _at_once:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-m", "triplane.engines.graph.definition.child",
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            output, complaint = await asyncio.wait_for(child.communicate(source), READING_TIMEOUT_S)
+        except TimeoutError:
+            raise InvalidDefinition(f"{FILE_NAME} could not be read within {READING_TIMEOUT_S:g} s", file=FILE_NAME) from None
+        finally:
+            if child.returncode is None:
+                child.kill()
+                await child.wait()
+    if child.returncode != 0 or len(output) > MAX_ANSWER_BYTES:
+        reason = complaint.decode(errors="replace").strip().splitlines()[-1:] or [f"exit status {child.returncode}"]
+        raise InvalidDefinition(f"{FILE_NAME} could not be read within its limits ({reason[0][:200]})", file=FILE_NAME)
+    return _checked(json.loads(output))
+
+
+def _checked(answer: Mapping[str, Any]) -> dict[str, Any]:
+    problem = answer.get("problem")
+    if problem is not None:
+        place = f"{FILE_NAME} line {problem['line']}" if problem["line"] else FILE_NAME
+        raise InvalidDefinition(f"{place}: {problem['message']}", file=FILE_NAME, line=problem["line"])
+    definition: dict[str, Any] = answer["definition"]
+    return definition
