@@ -1,0 +1,42 @@
+"""The durable wire: HTTP/JSON for Durable Workflow clients and workers (contract durable)."""
+
+from typing import ClassVar
+
+from pydantic import BaseModel
+
+from triplane.gateway import Gateway
+from triplane_durable.config import DurableConfig
+from triplane_durable.listener import Listener
+
+
+class DurableAdapter:
+    """Serves the control plane and the worker plane under `/api`."""
+
+    name: ClassVar[str] = "durable"
+    config_model: ClassVar[type[BaseModel]] = DurableConfig
+
+    def __init__(self) -> None:
+        self._listener: Listener | None = None
+        self._host = ""
+
+    async def start(self, gateway: Gateway, config: DurableConfig) -> None:
+        """Listen on the configured address.
+
+        Raises:
+            AdapterError
+        """
+        listener = Listener(gateway, config)
+        await listener.start()
+        self._listener, self._host = listener, config.host
+
+    def endpoints(self) -> list[str]:
+        return [f"http://{self._host}:{self._listener.port}"] if self._listener is not None else []
+
+    async def reconfigure(self, config: DurableConfig) -> None:
+        """Nothing of this section changes while serving."""
+
+    async def stop(self, deadline: float) -> None:
+        """Answer what waits and close, within `deadline` seconds."""
+        if self._listener is not None:
+            await self._listener.stop(deadline)
+            self._listener = None

@@ -1,0 +1,373 @@
+"""The control plane: starting, reading and steering runs (contract section 2)."""
+
+import asyncio
+from typing import Any
+
+from triplane.commands import QueryRun, SignalRun, StartRun, StopMode, StopRun, UpdateRun
+from triplane.commands.messages import AwaitUpdate
+from triplane.connection import Connection
+from triplane.deltas import DeltaFilter
+from triplane.entities import Run
+from triplane.errors import InvalidFields, RunClosed, TooLarge
+from triplane.payloads import PayloadError, envelope, is_envelope
+from triplane.queries import DescribeRun, ListChain, ListRuns, ListWorkers, ReadHistory, RunView
+from triplane_durable.config import DurableConfig
+from triplane_durable.frames import Fields, iso_time
+from triplane_durable.reserved import Reserved
+from triplane_durable.routes import Call
+from triplane_durable.session_types import Handler
+from triplane_durable.views import BUCKETS, events_view, plain, run_summary, run_view, type_name
+
+DEFAULT_TIMEOUTS = (3600, 600)
+"""What the SDK sends unasked; on graphs and simulations exactly this pair means none."""
+
+ENGINE_PREFIXES = ("graph", "simulation")
+HISTORY_WAIT_S = 30.0
+
+
+class ControlPlane:
+    """Handlers of the control plane's routes, for one connection."""
+
+    def __init__(self, connection: Connection, config: DurableConfig) -> None:
+        self._connection, self._config = connection, config
+        self._reserved = Reserved(connection)
+
+    def handlers(self) -> dict[str, Handler]:
+        """Handler by route name."""
+        return {
+            "start": self.start,
+            "list": self.list,
+            "describe": self.describe,
+            "list_runs": self.list_runs,
+            "history": self.history,
+            "signal": self.signal,
+            "query": self.query,
+            "update": self.update,
+            "cancel": self.cancel,
+            "terminate": self.terminate,
+            "list_workers": self.list_workers,
+        }
+
+    # ---- starting --------------------------------------------------------------------------------------------------
+
+    async def start(self, call: Call) -> tuple[int, dict[str, Any]]:
+        fields = Fields(call.body)
+        workflow_type = fields.text("workflow_type", required=True)
+        workflow_id = fields.text("workflow_id", longest=128)
+        task_queue = fields.text("task_queue") or ""
+        policy = fields.text("duplicate_policy") or "fail"
+        if policy not in ("fail", "use-existing", "allow", "reject"):
+            fields.wrong("duplicate_policy", "The duplicate_policy field must be fail, use-existing, allow or reject.")
+        execution = fields.number("execution_timeout_seconds", least=1, most=10 * 365 * 86400)
+        run = fields.number("run_timeout_seconds", least=1, most=10 * 365 * 86400)
+        options = {
+            "execution_timeout_s": execution,
+            "run_timeout_s": run,
+            "business_key": fields.text("business_key"),
+            "priority": fields.number("priority", least=0, most=9),
+            "fairness_key": fields.text("fairness_key"),
+            "fairness_weight": fields.number("fairness_weight", least=1, most=1000),
+            "build_id": fields.text("build_id"),
+            "compatibility": fields.text("compatibility"),
+        }
+        memo, attributes = fields.mapping("memo"), fields.mapping("search_attributes")
+        payload = self._payload(fields, "input")
+        fields.check()
+        assert workflow_type is not None
+        engine, _, name = workflow_type.partition(":")
+        source = None
+        if engine in ENGINE_PREFIXES and name:
+            source = {"definition": name}
+            payload = plain(payload)
+            if (execution, run) == DEFAULT_TIMEOUTS:
+                options["execution_timeout_s"] = options["run_timeout_s"] = None
+        else:
+            engine, name = "durable", workflow_type
+        reply = await self._connection.dispatch(
+            StartRun(
+                namespace=call.namespace,
+                request_id=call.body.get("request_id"),
+                workflow_id=workflow_id,
+                engine=engine,
+                workflow_type=name,
+                task_queue=task_queue or ("default" if engine == "durable" else ""),
+                input=payload,
+                source=source,
+                memo=memo,
+                search_attributes=attributes,
+                options={key: value for key, value in options.items() if value is not None},
+                duplicate_policy="fail" if policy == "reject" else policy,
+            )
+        )
+        started = reply["outcome"] == "started"
+        return 201 if started else 200, {
+            "workflow_id": reply["workflow_id"],
+            "run_id": reply["run_id"],
+            "workflow_type": workflow_type,
+            "namespace": call.namespace,
+            "status": "pending",
+            "business_key": options["business_key"],
+            "payload_codec": "avro",
+            "outcome": "started_new" if started else "returned_existing_active",
+        }
+
+    def _payload(self, fields: Fields, name: str) -> Any:
+        """A payload field: envelopes as they are, plain JSON (from the CLI) encoded (contract section 2.1)."""
+        value = fields.body.get(name)
+        if value is None or (isinstance(value, dict) and "codec" in value):
+            most = self._config.max_payload_bytes
+            # Base64 has four characters for three bytes.
+            if isinstance(value, dict) and is_envelope(value) and len(value["blob"]) > most * 4 // 3 + 4:
+                raise TooLarge(f"the {name} payload is larger than {most} bytes (adapters.durable.max_payload_bytes)")
+            return value
+        try:
+            return envelope(value)
+        except PayloadError as error:
+            fields.wrong(name, f"The {name} field cannot be a payload: {error}.")
+            return None
+
+    # ---- reading ---------------------------------------------------------------------------------------------------
+
+    async def list(self, call: Call) -> tuple[int, dict[str, Any]]:
+        query = call.query
+        fields = Fields({**query, "page_size": _whole(query.get("page_size"))})
+        status = query.get("status")
+        if status and status not in BUCKETS:
+            fields.wrong("status", f"The status field must be one of {', '.join(BUCKETS)}.")
+        size = fields.number("page_size", least=1, most=200) or 50
+        fields.check()
+        engine, _, name = query.get("workflow_type", "").partition(":")
+        page = self._connection.query(
+            ListRuns(
+                namespace=call.namespace,
+                engine=engine if name and engine in ENGINE_PREFIXES else None,
+                workflow_type=(name if name and engine in ENGINE_PREFIXES else query.get("workflow_type")) or None,
+                statuses=BUCKETS[status] if status else (),
+                text=query.get("query", ""),
+                limit=size,
+                after=query.get("next_page_token") or None,
+            )
+        )
+        return 200, {
+            "workflows": [run_summary(run, detail) for run, detail in page.runs],
+            "workflow_count": len(page.runs),
+            "next_page_token": page.next,
+        }
+
+    def _view(self, call: Call) -> RunView:
+        view: RunView = self._connection.query(
+            DescribeRun(namespace=call.namespace, workflow_id=call.params["workflow_id"], run_id=call.params.get("run_id"))
+        )
+        return view
+
+    def _newest(self, call: Call, run: Run) -> Run:
+        if "run_id" not in call.params:
+            return run
+        newest: RunView = self._connection.query(DescribeRun(namespace=call.namespace, workflow_id=run.workflow_id))
+        return newest.run
+
+    async def describe(self, call: Call) -> tuple[int, dict[str, Any]]:
+        view = self._view(call)
+        return 200, run_view(view.run, view.detail, self._newest(call, view.run))
+
+    async def list_runs(self, call: Call) -> tuple[int, dict[str, Any]]:
+        workflow_id = call.params["workflow_id"]
+        page = self._connection.query(ListChain(namespace=call.namespace, workflow_id=workflow_id))
+        newest = page.runs[-1][0]
+        return 200, {
+            "workflow_id": workflow_id,
+            "run_count": len(page.runs),
+            "runs": [run_view(run, detail, newest) for run, detail in page.runs],
+        }
+
+    async def history(self, call: Call) -> tuple[int, dict[str, Any]]:
+        fields = Fields(
+            {"page_size": _whole(call.query.get("page_size")), "next_page_token": _whole(call.query.get("next_page_token"))}
+        )
+        size = fields.number("page_size", least=1, most=1000) or 100
+        after = fields.number("next_page_token", least=0, most=1 << 53) or 0
+        fields.check()
+        workflow_id, run_id = call.params["workflow_id"], call.params["run_id"]
+        query = ReadHistory(namespace=call.namespace, workflow_id=workflow_id, run_id=run_id, after=after, limit=size)
+        page = self._connection.query(query)
+        if call.query.get("wait_new_event", "").lower() in ("1", "true") and not page.events and page.run.is_open:
+            await self._wait_for_events(run_id)
+            page = self._connection.query(query)
+        last = after + len(page.events)
+        return 200, {
+            "workflow_id": workflow_id,
+            "run_id": run_id,
+            "events": events_view(run_id, page.events),
+            "next_page_token": str(last) if last < page.total else None,
+        }
+
+    async def _wait_for_events(self, run_id: str) -> None:
+        subscription = self._connection.subscribe(DeltaFilter(run_id=run_id))
+        try:
+            async with asyncio.timeout(min(HISTORY_WAIT_S, self._config.long_poll_s)):
+                async for _ in subscription:
+                    return
+        except TimeoutError:
+            return
+        finally:
+            subscription.close()
+
+    async def list_workers(self, call: Call) -> tuple[int, dict[str, Any]]:
+        workers = self._connection.query(
+            ListWorkers(namespace=call.namespace, task_queue=call.query.get("task_queue") or None)
+        )
+        shown = ("runtime", "sdk_version", "build_id", "supported_workflow_types", "supported_activity_types",
+                 "max_concurrent_workflow_tasks", "max_concurrent_activity_tasks", "task_slots", "process_metrics")  # fmt: skip
+        return 200, {
+            "namespace": call.namespace,
+            "workers": [
+                {
+                    "worker_id": worker.worker_id,
+                    "namespace": worker.namespace,
+                    "task_queue": worker.task_queue,
+                    **{key: worker.info.get(key) for key in shown},
+                    "status": "active",
+                    "last_heartbeat_at": iso_time(worker.heartbeat),
+                    "registered_at": iso_time(worker.registered),
+                    "updated_at": iso_time(worker.heartbeat),
+                }
+                for worker in workers
+            ],
+        }
+
+    # ---- steering --------------------------------------------------------------------------------------------------
+
+    async def signal(self, call: Call) -> tuple[int, dict[str, Any]]:
+        fields = Fields(call.body)
+        arguments = self._payload(fields, "input")
+        request_id = fields.text("request_id")
+        fields.check()
+        name, workflow_id = call.params["name"], call.params["workflow_id"]
+        view = self._view(call)
+        reply = await self._reserved.signal(view, name, request_id)
+        if reply is None:
+            reply = await self._connection.dispatch(
+                SignalRun(
+                    namespace=call.namespace, workflow_id=workflow_id, run_id=call.params.get("run_id"),
+                    request_id=request_id, signal_name=name, arguments=arguments,
+                )
+            )  # fmt: skip
+        return 202, {
+            "workflow_id": workflow_id,
+            "run_id": reply.get("run_id", view.run.run_id),
+            "signal_name": name,
+            "outcome": "signal_received",
+            "command_status": "accepted",
+            "command_id": reply.get("signal_id"),
+            "request_id": request_id,
+            "retained": bool(reply.get("retained", False)),
+            "intent_verified": True,
+        }
+
+    async def query(self, call: Call) -> tuple[int, dict[str, Any]]:
+        fields = Fields(call.body)
+        arguments = self._payload(fields, "input")
+        fields.check()
+        name, workflow_id = call.params["name"], call.params["workflow_id"]
+        view = self._view(call)
+        found, result = self._reserved.query(view, name, plain(arguments))
+        body = {"workflow_id": workflow_id, "run_id": view.run.run_id, "query_name": name}
+        if found:
+            return 200, body | {"result": result, "result_envelope": envelope(result)}
+        reply = await self._connection.dispatch(
+            QueryRun(
+                namespace=call.namespace, workflow_id=workflow_id, run_id=call.params.get("run_id"),
+                query_name=name, arguments=arguments,
+            )
+        )  # fmt: skip
+        result = reply.get("result")
+        if result is None:
+            result = plain(reply.get("result_envelope"))
+        return 200, body | {"result": result, "result_envelope": reply.get("result_envelope")}
+
+    async def update(self, call: Call) -> tuple[int, dict[str, Any]]:
+        fields = Fields(call.body)
+        arguments = self._payload(fields, "input")
+        request_id = fields.text("request_id")
+        wait_for = fields.text("wait_for") or "accepted"
+        if wait_for not in ("accepted", "completed"):
+            fields.wrong("wait_for", "The wait_for field must be accepted or completed.")
+        wait_s = fields.number("wait_timeout_seconds", least=0, most=60, whole=False)
+        fields.check()
+        name, workflow_id = call.params["name"], call.params["workflow_id"]
+        view = self._view(call)
+        body: dict[str, Any] = {
+            "workflow_id": workflow_id, "run_id": view.run.run_id, "update_name": name, "wait_for": wait_for,
+            "wait_timed_out": False, "command_status": "accepted", "request_id": request_id,
+        }  # fmt: skip
+        reserved = await self._reserved.update(view, name, plain(arguments), request_id)
+        if reserved is not None:
+            update_id, result = reserved
+            return 200, body | {
+                "update_id": update_id, "outcome": "update_completed", "update_status": "completed",
+                "result": result, "result_envelope": envelope(result),
+            }  # fmt: skip
+        reply = await self._connection.dispatch(
+            UpdateRun(
+                namespace=call.namespace, workflow_id=workflow_id, run_id=call.params.get("run_id"),
+                request_id=request_id, update_name=name, arguments=arguments,
+            )
+        )  # fmt: skip
+        body["update_id"] = reply["update_id"]
+        if wait_for == "accepted":
+            return 202, body | {"update_status": "accepted", "outcome": None}
+        outcome = await self._connection.dispatch(
+            AwaitUpdate(
+                namespace=call.namespace, workflow_id=workflow_id, run_id=reply.get("run_id"),
+                update_id=reply["update_id"], timeout_s=10.0 if wait_s is None else wait_s,
+            )
+        )  # fmt: skip
+        if outcome["status"] == "completed":
+            return 200, body | {
+                "outcome": "update_completed", "update_status": "completed",
+                "result": plain(outcome.get("result")), "result_envelope": outcome.get("result"),
+            }  # fmt: skip
+        if outcome["status"] == "failed":
+            failure = outcome.get("failure") or {}
+            message = failure.get("message") or "the update failed"
+            return 422, body | {
+                "outcome": "update_failed", "update_status": "failed", "failure_message": message,
+                "failure_id": reply["update_id"], "message": message, "reason": "update_failed",
+            }  # fmt: skip
+        return 202, body | {"update_status": "accepted", "outcome": None, "wait_timed_out": True}
+
+    async def cancel(self, call: Call) -> tuple[int, dict[str, Any]]:
+        return await self._stop(call, StopMode.GRACEFUL, "cancelled")
+
+    async def terminate(self, call: Call) -> tuple[int, dict[str, Any]]:
+        return await self._stop(call, StopMode.KILL, "terminated")
+
+    async def _stop(self, call: Call, mode: StopMode, outcome: str) -> tuple[int, dict[str, Any]]:
+        fields = Fields(call.body)
+        reason, request_id = fields.text("reason", longest=1_000), fields.text("request_id")
+        fields.check()
+        view = self._view(call)
+        if not view.run.is_open:
+            raise RunClosed(view.run.workflow_id, view.run.run_id, view.run.status)
+        command = StopRun(
+            namespace=call.namespace, workflow_id=view.run.workflow_id, run_id=call.params.get("run_id"),
+            request_id=request_id, mode=mode, reason=reason,
+        )  # fmt: skip
+        reply = await self._connection.dispatch(command)
+        return 200, {
+            "workflow_id": view.run.workflow_id,
+            "run_id": view.run.run_id,
+            "workflow_type": type_name(view.run),
+            "outcome": outcome,
+            "command_status": "accepted",
+            "command_id": (reply or {}).get("command_id"),
+        }
+
+
+def _whole(text: str | None) -> Any:
+    """A URL parameter as an integer where it is one, else as it came, for the field check to refuse."""
+    if text is None or text == "":
+        return None
+    if len(text) > 32:
+        raise InvalidFields({"query": ["A number in the URL has more than 32 digits."]})
+    return int(text) if text.isdecimal() and text.isascii() else text

@@ -1,0 +1,146 @@
+"""Requests and responses of the durable wire as values; bytes in, bytes out, no I/O."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from triplane.errors import InvalidFields, TooLarge
+
+MAX_DEPTH = 100
+VERSION_HEADERS = {
+    "control": ("X-Durable-Workflow-Control-Plane-Version", "2"),
+    "worker": ("X-Durable-Workflow-Protocol-Version", "1.20"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, as far as a session needs it.
+
+    Attributes:
+        segments: path after `/api`, split and percent-decoded once.
+        query: first value of each query parameter.
+        headers: names lower-case.
+    """
+
+    method: str
+    segments: tuple[str, ...]
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """Status, JSON body and extra headers."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def encode(self) -> bytes:
+        """The body as JSON."""
+        return orjson.dumps(self.body, option=orjson.OPT_NON_STR_KEYS)
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in a request body. No body, and a list (PHP's empty array), count as `{}` (contract section 1).
+
+    Raises:
+        InvalidFields: not JSON, or another kind of value; TooLarge: nested over 100 deep.
+    """
+    if not body.strip():
+        return {}
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidFields({"body": [f"The body is not JSON: {error}."]}) from error
+    if isinstance(value, list):
+        return {}
+    if not isinstance(value, dict):
+        raise InvalidFields({"body": ["The body must be a JSON object."]})
+    # The parser itself stops at 1,024; what is deeper than a person would write is refused before anything walks it.
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+        raise TooLarge(f"the body is nested more than {MAX_DEPTH} deep")
+    return value
+
+
+def _depth(value: Any) -> int:
+    deepest, stack = 0, [(value, 1)]
+    while stack:
+        item, depth = stack.pop()
+        deepest = max(deepest, depth)
+        if depth > MAX_DEPTH:
+            return depth
+        if isinstance(item, dict):
+            stack.extend((inner, depth + 1) for inner in item.values() if isinstance(inner, dict | list))
+        elif isinstance(item, list):
+            stack.extend((inner, depth + 1) for inner in item if isinstance(inner, dict | list))
+    return deepest
+
+
+def iso_time(seconds: float | None) -> str | None:
+    """ISO 8601 in UTC with six digits and `Z`, as every timestamp of this wire (contract section 1)."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+class Fields:
+    """Reads fields of a body, gathering what is wrong with each, so that all errors are told at once."""
+
+    def __init__(self, body: Mapping[str, Any]) -> None:
+        self.body = body
+        self.errors: dict[str, list[str]] = {}
+
+    def wrong(self, name: str, sentence: str) -> None:
+        """Note that a field is wrong."""
+        self.errors.setdefault(name, []).append(sentence)
+
+    def text(self, name: str, *, required: bool = False, longest: int = 255) -> str | None:
+        """A text field, or None where it is absent or null."""
+        value = self.body.get(name)
+        if value is None:
+            if required:
+                self.wrong(name, f"The {name} field is required.")
+            return None
+        if not isinstance(value, str) or (required and not value):
+            self.wrong(name, f"The {name} field must be a string.")
+            return None
+        if len(value) > longest:
+            self.wrong(name, f"The {name} field must not be longer than {longest} characters.")
+            return None
+        return value
+
+    def number(self, name: str, *, least: float, most: float, whole: bool = True, required: bool = False) -> Any:
+        """A numeric field within bounds, or None where it is absent or null."""
+        value = self.body.get(name)
+        if value is None:
+            if required:
+                self.wrong(name, f"The {name} field is required.")
+            return None
+        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+            self.wrong(name, f"The {name} field must be {'an integer' if whole else 'a number'}.")
+            return None
+        if not least <= value <= most:
+            self.wrong(name, f"The {name} field must be between {least:g} and {most:g}.")
+            return None
+        return value
+
+    def mapping(self, name: str) -> dict[str, Any]:
+        """An object field; absent, null and `[]` count as `{}`."""
+        value = self.body.get(name)
+        if value is None or value == []:
+            return {}
+        if not isinstance(value, dict):
+            self.wrong(name, f"The {name} field must be an object.")
+            return {}
+        return value
+
+    def check(self) -> None:
+        """Raise `InvalidFields` with everything noted so far, if anything was."""
+        if self.errors:
+            raise InvalidFields(self.errors)

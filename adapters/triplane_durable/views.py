@@ -1,0 +1,131 @@
+"""Runs, events and tasks as this wire shows them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from triplane.entities import Run, RunDetail
+from triplane.events import Event
+from triplane.payloads import PayloadError, decode_envelope, is_envelope
+from triplane_durable.frames import iso_time
+
+BUCKETS = {
+    "running": ("pending", "running", "waiting"),
+    "completed": ("completed",),
+    "failed": ("failed", "cancelled", "terminated"),
+}
+_BUCKET_OF = {status: bucket for bucket, statuses in BUCKETS.items() for status in statuses}
+
+
+def type_name(run: Run) -> str:
+    """The workflow type as this wire names it: `graph:` and `simulation:` tell the engine."""
+    return run.workflow_type if run.engine == "durable" else f"{run.engine}:{run.workflow_type}"
+
+
+def plain(value: Any) -> Any:
+    """A payload decoded for people; one that cannot be decoded is shown as it is."""
+    try:
+        return decode_envelope(value)
+    except PayloadError:
+        return value
+
+
+def run_summary(run: Run, detail: RunDetail) -> dict[str, Any]:
+    """One line of a list of workflows (contract section 2.1)."""
+    return {
+        "workflow_id": run.workflow_id,
+        "run_id": run.run_id,
+        "workflow_type": type_name(run),
+        "business_key": detail.options.get("business_key"),
+        "status": run.status,
+        "status_bucket": _BUCKET_OF.get(run.status, "running"),
+        "task_queue": run.task_queue,
+        "namespace": run.namespace,
+        "is_terminal": not run.is_open,
+        "started_at": iso_time(run.started or run.created),
+        "closed_at": iso_time(run.closed),
+        "payload_codec": "avro",
+        "memo": dict(detail.memo),
+        "search_attributes": dict(detail.search_attributes),
+    }
+
+
+def run_view(run: Run, detail: RunDetail, newest: Run) -> dict[str, Any]:
+    """The whole view of a run (contract section 2.1)."""
+    options = detail.options
+    execution_s, run_s = options.get("execution_timeout_s"), options.get("run_timeout_s")
+    is_current, is_open = newest.run_id == run.run_id, run.is_open
+    body = run_summary(run, detail) | {
+        "closed_reason": run.closed_reason,
+        "run_number": run.run_number,
+        "run_count": newest.run_number,
+        "is_current_run": is_current,
+        "compatibility": options.get("compatibility"),
+        "execution_timeout_seconds": execution_s,
+        "run_timeout_seconds": run_s,
+        "execution_deadline_at": iso_time(run.created + execution_s) if execution_s else None,
+        "run_deadline_at": iso_time(run.created + run_s) if run_s else None,
+        "input": plain(detail.input),
+        "output": plain(detail.output),
+        "last_progress_at": iso_time(run.updated),
+        "wait_kind": "paused" if run.paused else None,
+        "wait_reason": run.status_message or None,
+        "actions": {
+            "can_signal": is_open and is_current,
+            "can_query": True,
+            "can_update": is_open and is_current,
+            "can_cancel": is_open and is_current,
+            "can_terminate": is_open and is_current,
+            "can_repair": False,
+            "can_archive": False,
+        },
+    }
+    if is_envelope(detail.input):
+        body["input_envelope"] = detail.input
+    if is_envelope(detail.output):
+        body["output_envelope"] = detail.output
+    return body
+
+
+def event_id(run_id: str, sequence: int) -> str:
+    """The id of a history event: unique, and the same whenever it is asked for."""
+    return f"{run_id}-{sequence}"
+
+
+def event_view(run_id: str, event: Event) -> dict[str, Any]:
+    """A history event (contract section 5.1)."""
+    at = iso_time(event.time)
+    return {
+        "id": event_id(run_id, event.seq),
+        "sequence": event.seq,
+        "event_type": event.name,
+        "payload": event.data,
+        "recorded_at": at,
+        "timestamp": at,
+    }
+
+
+def events_view(run_id: str, events: Sequence[Event | Mapping[str, Any]]) -> list[Any]:
+    """History events; those the engine has rendered already stay as they are."""
+    return [event_view(run_id, event) if isinstance(event, Event) else event for event in events]
+
+
+_TIMES = frozenset({"lease_expires_at", "schedule_to_start", "start_to_close", "schedule_to_close", "heartbeat", "last_heartbeat_at"})
+
+
+def with_iso_times(value: Any) -> Any:
+    """The same object with the moments in it, kept as seconds in the core, as this wire writes them."""
+    if isinstance(value, dict):
+        return {
+            key: iso_time(item) if key in _TIMES and isinstance(item, int | float) else with_iso_times(item)
+            if key == "deadlines" else item
+            for key, item in value.items()
+        }
+    return value
+
+
+def task_view(task: dict[str, Any]) -> dict[str, Any]:
+    """A leased task (contract sections 4.3 to 4.5)."""
+    shown: dict[str, Any] = with_iso_times(task)
+    if "history_events" in shown:
+        shown["history_events"] = events_view(str(task["run_id"]), shown["history_events"])
+    return shown

@@ -1,0 +1,302 @@
+"""The worker plane: registrations, polls, reports (contract section 4)."""
+
+from typing import Any
+from uuid import uuid4
+
+from triplane.commands.workers import (
+    CompleteActivity,
+    CompleteQuery,
+    CompleteWorkflowTask,
+    DeregisterWorker,
+    FailActivity,
+    FailQuery,
+    FailWorkflowTask,
+    HeartbeatActivity,
+    HeartbeatWorker,
+    HeartbeatWorkflowTask,
+    PollTask,
+    ReadTaskHistory,
+    RegisterWorker,
+)
+from triplane.connection import Connection
+from triplane.errors import InvalidFields, LeaseLost, WorkerNotRegistered
+from triplane_durable.config import DurableConfig
+from triplane_durable.frames import Fields, iso_time
+from triplane_durable.routes import Call
+from triplane_durable.session_types import Handler
+from triplane_durable.views import events_view, task_view, with_iso_times
+
+DEFAULT_POLL_S = 20.0
+"""For polls without `timeout_seconds`, which the CLI sends."""
+
+DEAD_ATTEMPT = {"cancel_requested": True, "can_continue": False}
+
+
+class WorkerPlane:
+    """Handlers of the worker plane's routes, for one connection."""
+
+    def __init__(self, connection: Connection, config: DurableConfig) -> None:
+        self._connection, self._config = connection, config
+        self._polls = 0
+
+    def handlers(self) -> dict[str, Handler]:
+        """Handler by route name."""
+        return {
+            "register": self.register,
+            "heartbeat": self.heartbeat,
+            "deregister": self.deregister,
+            "poll_workflow": self.poll_workflow,
+            "poll_activity": self.poll_activity,
+            "poll_query": self.poll_query,
+            "task_history": self.task_history,
+            "complete_workflow_task": self.complete_workflow_task,
+            "fail_workflow_task": self.fail_workflow_task,
+            "heartbeat_workflow_task": self.heartbeat_workflow_task,
+            "complete_activity": self.complete_activity,
+            "fail_activity": self.fail_activity,
+            "heartbeat_activity": self.heartbeat_activity,
+            "complete_query": self.complete_query,
+            "fail_query": self.fail_query,
+        }
+
+    # ---- registrations ---------------------------------------------------------------------------------------------
+
+    async def register(self, call: Call) -> tuple[int, dict[str, Any]]:
+        fields = Fields(call.body)
+        queue = fields.text("task_queue", required=True)
+        fields.text("runtime", required=True)
+        worker_id = fields.text("worker_id") or f"worker-{uuid4()}"
+        for name in ("supported_workflow_types", "supported_activity_types"):
+            types = call.body.get(name)
+            if types is not None and (not isinstance(types, list) or not all(isinstance(t, str) for t in types)):
+                fields.wrong(name, f"The {name} field must be a list of strings.")
+        fields.check()
+        assert queue is not None
+        await self._connection.dispatch(
+            RegisterWorker(namespace=call.namespace, worker_id=worker_id, task_queue=queue, info=call.body)
+        )
+        return 201, {
+            "worker_id": worker_id,
+            "registered": True,
+            "heartbeat_interval_seconds": self._config.heartbeat_interval_s,
+        }
+
+    async def heartbeat(self, call: Call) -> tuple[int, dict[str, Any]]:
+        fields = Fields(call.body)
+        worker_id = fields.text("worker_id", required=True)
+        fields.check()
+        info = {key: call.body[key] for key in ("task_slots", "process_metrics") if key in call.body}
+        await self._connection.dispatch(
+            HeartbeatWorker(namespace=call.namespace, worker_id=worker_id, info=info)
+        )
+        return 200, {
+            "worker_id": worker_id,
+            "acknowledged": True,
+            "heartbeat_interval_seconds": self._config.heartbeat_interval_s,
+        }
+
+    async def deregister(self, call: Call) -> tuple[int, dict[str, Any]]:
+        worker_id = call.params["worker_id"]
+        try:
+            reply = await self._connection.dispatch(DeregisterWorker(namespace=call.namespace, worker_id=worker_id))
+        except WorkerNotRegistered as error:
+            return 404, {"reason": "worker_not_found", "error": error.message, "worker_id": worker_id}
+        return 200, {
+            "worker_id": worker_id,
+            "outcome": "deregistered",
+            "recovered_workflow_task_count": reply["recovered_workflow_task_count"],
+        }
+
+    # ---- polls -----------------------------------------------------------------------------------------------------
+
+    async def poll_workflow(self, call: Call) -> tuple[int, dict[str, Any]]:
+        return await self._poll(call, "workflow")
+
+    async def poll_activity(self, call: Call) -> tuple[int, dict[str, Any]]:
+        return await self._poll(call, "activity")
+
+    async def poll_query(self, call: Call) -> tuple[int, dict[str, Any]]:
+        return await self._poll(call, "query")
+
+    async def _poll(self, call: Call, kind: str) -> tuple[int, dict[str, Any]]:
+        fields = Fields(call.body)
+        worker_id = fields.text("worker_id", required=True)
+        queue = fields.text("task_queue", required=True)
+        poll_id = fields.text("poll_request_id")
+        build_id = fields.text("build_id")
+        timeout = fields.number("timeout_seconds", least=0, most=3_600, whole=False)
+        size = fields.number("history_page_size", least=1, most=1_000) or 500
+        fields.check()
+        if self._polls >= self._config.max_polls:
+            reason = "long_poll_capacity_exhausted"
+            return 429, {
+                "reason": reason, "poll_status": reason, "task": None, "task_kind": f"{kind}_task",
+                "task_queue": queue, "retryable": True, "retry_after_seconds": 1,
+                "error": f"{self._polls} polls are held already (adapters.durable.max_polls)",
+            }  # fmt: skip
+        self._polls += 1
+        try:
+            task = await self._connection.dispatch(
+                PollTask(
+                    namespace=call.namespace, kind=kind, worker_id=worker_id, task_queue=queue, poll_id=poll_id,
+                    build_id=build_id, history_page_size=size,
+                    timeout_s=min(DEFAULT_POLL_S if timeout is None else timeout, self._config.long_poll_s),
+                )
+            )  # fmt: skip
+        except WorkerNotRegistered as error:
+            return 412, {"reason": "worker_not_registered", "error": error.message, "worker_id": worker_id, "task": None}
+        finally:
+            self._polls -= 1
+        if task is None:
+            return 200, {"task": None, "poll_status": "empty"}
+        return 200, {"task": task_view(task), "poll_status": "leased"}
+
+    # ---- workflow tasks --------------------------------------------------------------------------------------------
+
+    def _lease(self, call: Call, attempt: str) -> dict[str, Any]:
+        fields = Fields(call.body)
+        owner = fields.text("lease_owner", required=True)
+        number = fields.number(attempt, least=1, most=1 << 31, required=True)
+        fields.check()
+        return {
+            "namespace": call.namespace, "task_id": call.params["task_id"], "lease_owner": owner, "attempt": number,
+        }  # fmt: skip
+
+    async def task_history(self, call: Call) -> tuple[int, dict[str, Any]]:
+        lease = self._lease(call, "workflow_task_attempt")
+        token = call.body.get("next_history_page_token") or call.body.get("history_page_token") or "0"
+        if not isinstance(token, str) or not token.isdecimal() or len(token) > 32:
+            raise InvalidFields({"next_history_page_token": ["The page token is not one of ours."]})
+        size = Fields(call.body).number("history_page_size", least=1, most=1_000) or 500
+        page = await self._connection.dispatch(ReadTaskHistory(**lease, after=int(token), page_size=size))
+        return 200, {
+            "task_id": lease["task_id"],
+            "workflow_task_attempt": lease["attempt"],
+            "history_events": events_view(page.get("run_id", ""), page["events"]),
+            "total_history_events": page["total"],
+            "next_history_page_token": str(page["next"]) if page["next"] is not None else None,
+        }
+
+    async def complete_workflow_task(self, call: Call) -> tuple[int, dict[str, Any]]:
+        lease = self._lease(call, "workflow_task_attempt")
+        commands = call.body.get("commands")
+        if not isinstance(commands, list) or not commands or not all(isinstance(c, dict) for c in commands):
+            raise InvalidFields({"commands": ["The commands field must be a list of at least one object."]})
+        reply = await self._connection.dispatch(CompleteWorkflowTask(**lease, commands=tuple(commands)))
+        return 200, {
+            "task_id": lease["task_id"],
+            "workflow_task_attempt": lease["attempt"],
+            "outcome": "completed",
+            "recorded": True,
+            "run_id": reply["run_id"],
+            "run_status": reply["run_status"],
+            "created_task_ids": reply.get("created_task_ids", []),
+            "reason": None,
+        }
+
+    async def fail_workflow_task(self, call: Call) -> tuple[int, dict[str, Any]]:
+        lease = self._lease(call, "workflow_task_attempt")
+        fields = Fields(call.body)
+        failure = fields.mapping("failure")
+        fields.check()
+        reply = await self._connection.dispatch(FailWorkflowTask(**lease, failure=failure))
+        return 200, {
+            "task_id": lease["task_id"],
+            "workflow_task_attempt": lease["attempt"],
+            "outcome": "failed",
+            "recorded": True,
+            "run_id": reply["run_id"],
+            "run_status": reply["run_status"],
+            "reason": None,
+            "next_task_id": reply.get("next_task_id"),
+        }
+
+    async def heartbeat_workflow_task(self, call: Call) -> tuple[int, dict[str, Any]]:
+        lease = self._lease(call, "workflow_task_attempt")
+        reply = await self._connection.dispatch(HeartbeatWorkflowTask(**lease))
+        return 200, {
+            "task_id": lease["task_id"],
+            "workflow_task_attempt": lease["attempt"],
+            "lease_owner": lease["lease_owner"],
+            "renewed": True,
+            "lease_expires_at": iso_time(reply["lease_expires_at"]),
+            "run_status": reply["run_status"],
+            "task_status": "leased",
+            "reason": None,
+        }
+
+    # ---- activity tasks --------------------------------------------------------------------------------------------
+
+    def _attempt(self, call: Call) -> dict[str, Any]:
+        fields = Fields(call.body)
+        attempt = fields.text("activity_attempt_id", required=True, longest=128)
+        owner = fields.text("lease_owner", required=True)
+        fields.check()
+        return {
+            "namespace": call.namespace, "task_id": call.params["task_id"], "activity_attempt_id": attempt,
+            "lease_owner": owner,
+        }  # fmt: skip
+
+    async def complete_activity(self, call: Call) -> tuple[int, dict[str, Any]]:
+        attempt = self._attempt(call)
+        reply = await self._connection.dispatch(CompleteActivity(**attempt, result=call.body.get("result")))
+        return 200, self._recorded(attempt, "completed", reply)
+
+    async def fail_activity(self, call: Call) -> tuple[int, dict[str, Any]]:
+        attempt = self._attempt(call)
+        fields = Fields(call.body)
+        failure = fields.mapping("failure")
+        fields.check()
+        reply = await self._connection.dispatch(FailActivity(**attempt, failure=failure))
+        return 200, self._recorded(attempt, "failed", reply)
+
+    @staticmethod
+    def _recorded(attempt: dict[str, Any], outcome: str, reply: Any) -> dict[str, Any]:
+        return {
+            "task_id": attempt["task_id"],
+            "activity_attempt_id": attempt["activity_attempt_id"],
+            "outcome": outcome,
+            "recorded": True,
+            "reason": None,
+            "next_task_id": (reply or {}).get("next_task_id"),
+        }
+
+    async def heartbeat_activity(self, call: Call) -> tuple[int, dict[str, Any]]:
+        attempt = self._attempt(call)
+        body = {
+            "task_id": attempt["task_id"],
+            "activity_attempt_id": attempt["activity_attempt_id"],
+            "lease_owner": attempt["lease_owner"],
+        }
+        try:
+            reply = await self._connection.dispatch(HeartbeatActivity(**attempt, details=call.body.get("details")))
+        except LeaseLost as error:
+            # Heartbeats of dead attempts are answered with flags, not with an error (contract section 4.4).
+            return 200, body | DEAD_ATTEMPT | {"reason": error.reason, "heartbeat_recorded": False}
+        return 200, body | {"heartbeat_recorded": bool(reply["can_continue"])} | with_iso_times(dict(reply))
+
+    # ---- query tasks -----------------------------------------------------------------------------------------------
+
+    async def complete_query(self, call: Call) -> tuple[int, dict[str, Any]]:
+        lease = self._lease(call, "query_task_attempt")
+        await self._connection.dispatch(
+            CompleteQuery(**lease, result=call.body.get("result"), result_envelope=call.body.get("result_envelope"))
+        )
+        return 200, self._answered(lease, "completed")
+
+    async def fail_query(self, call: Call) -> tuple[int, dict[str, Any]]:
+        lease = self._lease(call, "query_task_attempt")
+        fields = Fields(call.body)
+        failure = fields.mapping("failure")
+        fields.check()
+        await self._connection.dispatch(FailQuery(**lease, failure=failure))
+        return 200, self._answered(lease, "failed")
+
+    @staticmethod
+    def _answered(lease: dict[str, Any], outcome: str) -> dict[str, Any]:
+        return {
+            "query_task_id": lease["task_id"],
+            "query_task_attempt": lease["attempt"],
+            "outcome": outcome,
+            "reason": None,
+        }
