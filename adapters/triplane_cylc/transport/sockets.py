@@ -27,6 +27,8 @@ PUBLISH_HIGH_WATER: Final = 1_000
 REQUESTS_PER_TURN: Final = 64
 # Replies that may wait for a commit at once on one face.
 MAX_PENDING_REPLIES: Final = 1_024
+REBIND_ATTEMPTS: Final = 50
+REBIND_PAUSE_S: Final = 0.02
 _MAX_KNOWN_PEERS: Final = 4_096
 
 log = structlog.get_logger(__name__)
@@ -91,15 +93,28 @@ class FaceSockets:
             for topic, payload in batch:
                 self._publisher.send_multipart((topic, payload), zmq.NOBLOCK)
 
-    def cut_subscribers(self) -> None:
-        """Make every subscriber connect and prove its key again, for when a key has been revoked."""
-        if self._publisher is not None:
-            self._publisher.close(linger=0)
-            self._publisher = self._make(zmq.PUB, PUBLISH_HIGH_WATER)
+    async def cut_subscribers(self) -> None:
+        """Make every subscriber connect and prove its key again, for when a key has been revoked.
+
+        Raises:
+            zmq.ZMQError: the port could not be had back within a second; nothing is published until it is.
+        """
+        if self._publisher is None:
+            return
+        self._publisher.close(linger=0)
+        self._publisher = None
+        fresh = self._make(zmq.PUB, PUBLISH_HIGH_WATER)
+        # The library gives the port back from a thread of its own, a moment after the close.
+        for attempt in range(REBIND_ATTEMPTS):
             try:
-                self._publisher.bind(f"tcp://*:{self.publish_port}")
-            except zmq.ZMQError as exc:
-                log.error("cylc_publish_port_lost", face=self._domain, port=self.publish_port, reason=str(exc))
+                fresh.bind(f"tcp://*:{self.publish_port}")
+                self._publisher = fresh
+                return
+            except zmq.ZMQError:
+                if attempt == REBIND_ATTEMPTS - 1:
+                    fresh.close(linger=0)
+                    raise
+                await asyncio.sleep(REBIND_PAUSE_S)
 
     def close(self) -> None:
         """Close both sockets; replies and deltas already sent get a moment to leave."""

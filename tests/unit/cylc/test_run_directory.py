@@ -5,6 +5,7 @@ import shutil
 import stat
 
 import pytest
+
 from triplane_cylc.faces.contact import Contact, ProcessIdentity, parse_contact, this_process
 from triplane_cylc.faces.directory import STAGING_PREFIX, NotOurDirectory, find_marked, open_directory
 from triplane_cylc.faces.keys import BadCertificate, FaceKeys, KeyPair, certificate, read_pair, read_public
@@ -18,10 +19,10 @@ def mode(path):
 
 
 def contact(directory, **changes):
-    facts = dict(
-        face_name="demo", host="localhost", port=43001, publish_port=43002, pid=7, command="python serve",
-        owner="me", run_dir=str(directory.path), uuid="u1",
-    )  # fmt: skip
+    facts = {
+        "face_name": "demo", "host": "localhost", "port": 43001, "publish_port": 43002, "pid": 7, "command": "python serve",
+        "owner": "me", "run_dir": str(directory.path), "uuid": "u1",
+    }  # fmt: skip
     return Contact(**{**facts, **changes})
 
 
