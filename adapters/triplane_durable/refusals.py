@@ -5,12 +5,10 @@ from typing import Any
 from triplane.errors import (
     CannotNow,
     CommitFailed,
-    Conflict,
     DefinitionNotFound,
     Family,
     GatewayError,
     InvalidFields,
-    LeaseLost,
     LimitReached,
     NamespaceNotFound,
     NotAllowed,
@@ -78,10 +76,8 @@ def refusal(error: GatewayError, plane: str) -> tuple[int, dict[str, Any]]:
         if isinstance(error, kind):
             status, reason = known_status, known_reason
             break
-    if isinstance(error, LeaseLost):
-        status, reason = 409, error.reason
-    elif type(error) is Conflict and "reason" in error.details:
-        reason = error.details["reason"]
+    # Matching and engines name the contract's own reasons where one error has several of them.
+    reason = error.details.get("reason", reason)
     body: dict[str, Any] = {"message" if plane == "control" else "error": error.message, "reason": reason}
     if plane == "worker":
         body["message"] = error.message

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from triplane.engines.durable.ids import event_id
 from triplane.entities import Run, RunDetail
 from triplane.events import Event
 from triplane.payloads import PayloadError, decode_envelope, is_envelope
@@ -86,11 +87,6 @@ def run_view(run: Run, detail: RunDetail, newest: Run) -> dict[str, Any]:
     return body
 
 
-def event_id(run_id: str, sequence: int) -> str:
-    """The id of a history event: unique, and the same whenever it is asked for."""
-    return f"{run_id}-{sequence}"
-
-
 def event_view(run_id: str, event: Event) -> dict[str, Any]:
     """A history event (contract section 5.1)."""
     at = iso_time(event.time)
@@ -128,4 +124,11 @@ def task_view(task: dict[str, Any]) -> dict[str, Any]:
     shown: dict[str, Any] = with_iso_times(task)
     if "history_events" in shown:
         shown["history_events"] = events_view(str(task["run_id"]), shown["history_events"])
-    return shown
+    return paged(shown) if "next_after" in shown else shown
+
+
+def paged(page: dict[str, Any]) -> dict[str, Any]:
+    """A page of a task's history, with the core's position as an opaque token (contract section 4.3)."""
+    after = page.pop("next_after")
+    page["next_history_page_token"] = str(after) if after is not None else None
+    return page

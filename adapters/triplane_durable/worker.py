@@ -19,12 +19,13 @@ from triplane.commands.workers import (
     RegisterWorker,
 )
 from triplane.connection import Connection
+from triplane.engines.durable.ids import parse_task_id
 from triplane.errors import InvalidFields, LeaseLost, WorkerNotRegistered
 from triplane_durable.config import DurableConfig
 from triplane_durable.frames import Fields, iso_time
 from triplane_durable.routes import Call
 from triplane_durable.session_types import Handler
-from triplane_durable.views import events_view, task_view, with_iso_times
+from triplane_durable.views import events_view, paged, task_view, with_iso_times
 
 DEFAULT_POLL_S = 20.0
 """For polls without `timeout_seconds`, which the CLI sends."""
@@ -169,13 +170,9 @@ class WorkerPlane:
             raise InvalidFields({"next_history_page_token": ["The page token is not one of ours."]})
         size = Fields(call.body).number("history_page_size", least=1, most=1_000) or 500
         page = await self._connection.dispatch(ReadTaskHistory(**lease, after=int(token), page_size=size))
-        return 200, {
-            "task_id": lease["task_id"],
-            "workflow_task_attempt": lease["attempt"],
-            "history_events": events_view(page.get("run_id", ""), page["events"]),
-            "total_history_events": page["total"],
-            "next_history_page_token": str(page["next"]) if page["next"] is not None else None,
-        }
+        task = parse_task_id(lease["task_id"])
+        run_id = task.run_id if task is not None else ""
+        return 200, paged({**page, "history_events": events_view(run_id, page["history_events"])})
 
     async def complete_workflow_task(self, call: Call) -> tuple[int, dict[str, Any]]:
         lease = self._lease(call, "workflow_task_attempt")
