@@ -1,0 +1,56 @@
+"""The events of durable runs, named as the wire contract fixes them (section 5.1)."""
+
+from triplane.events import EventType
+
+_STEP = "int: workflow step, dense from 1"
+_PAYLOAD = "payload envelope"
+_ACTIVITY = {
+    "sequence": _STEP, "activity_execution_id": "str: constant over attempts", "activity_type": "str: what the worker runs",
+}  # fmt: skip
+_ATTEMPT = {**_ACTIVITY, "activity_attempt_id": "str: new for each attempt", "attempt_number": "int: from 1"}
+_FAILURE = {
+    "message": "str: for people", "exception_type": "str: its type", "exception_class": "str: its class",
+    "non_retryable": "bool: whether a retry was ruled out", "failure_category": "str: activity, timeout or cancelled",
+}  # fmt: skip
+_TIMER = {
+    "sequence": _STEP, "timer_id": "str: its id", "delay_seconds": "int: as asked for", "fire_at": "str: ISO 8601 UTC",
+    "timer_kind": "str: condition_timeout where it belongs to a condition",
+}  # fmt: skip
+_CONDITION = {"sequence": _STEP, "condition_wait_id": "str: its id", "condition_key": "str: as the workflow named it"}
+_UPDATE = {"update_id": "str: its id", "update_name": "str: its name"}
+_VERSION = {"sequence": _STEP, "change_id": "str: the change", "version": "int: the version"}
+_ATTRIBUTES = {"sequence": _STEP, "attributes": "object: the change", "merged": "object: all of them"}
+_REASON = {"reason": "str: as given, where one was"}
+
+EVENTS: tuple[EventType, ...] = (
+    EventType("StartAccepted", "The start was accepted.", {"workflow_type": "str: what was started"}),
+    EventType("WorkflowStarted", "The run began.", {"workflow_type": "str: what was started", "input": _PAYLOAD}),
+    EventType("ActivityScheduled", "The workflow wants an activity done.", {**_ACTIVITY, "arguments": _PAYLOAD}),
+    EventType("ActivityStarted", "A worker has an attempt.", _ATTEMPT),
+    EventType("ActivityCompleted", "An activity ended well.", {**_ATTEMPT, "result": _PAYLOAD}),
+    EventType("ActivityFailed", "An activity failed for good.", {**_ATTEMPT, **_FAILURE}),
+    EventType("ActivityTimedOut", "An activity ran out of time for good.", {**_ATTEMPT, **_FAILURE, "timeout_kind": "str: which time"}),
+    EventType("ActivityCancelled", "An activity was ended from outside.", {**_ATTEMPT, **_FAILURE}),
+    EventType("ActivityRetryScheduled", "An attempt failed and another follows.", {**_ATTEMPT, "backoff_seconds": "float: the wait"}),
+    EventType("TimerScheduled", "A timer was set.", _TIMER),
+    EventType("TimerFired", "A timer is due.", _TIMER),
+    EventType("TimerCancelled", "A timer will not fire.", _TIMER),
+    EventType("ConditionWaitOpened", "The workflow waits for a condition.", _CONDITION),
+    EventType("ConditionWaitSatisfied", "The workflow waits for it no more.", _CONDITION),
+    EventType("SignalReceived", "Somebody told the workflow something.", {"signal_name": "str: its name", "arguments": _PAYLOAD}),
+    EventType("UpdateAccepted", "An update will be run.", {**_UPDATE, "arguments": _PAYLOAD}),
+    EventType("UpdateApplied", "An update's handler has run.", {**_UPDATE, "arguments": _PAYLOAD}),
+    EventType("UpdateCompleted", "An update has a result or has failed.", {**_UPDATE, "result": _PAYLOAD, "failure": "object"}),
+    EventType("SideEffectRecorded", "A value the workflow must see again when replayed.", {"sequence": _STEP, "result": _PAYLOAD}),
+    EventType("VersionMarkerRecorded", "Which version of its code a workflow took.", _VERSION),
+    EventType("SearchAttributesUpserted", "Search attributes changed.", _ATTRIBUTES),
+    EventType("MemoUpserted", "The memo changed.", {"sequence": _STEP, "entries": _PAYLOAD, "merged": _PAYLOAD}),
+    EventType("CancelRequested", "Somebody asked to cancel the run.", _REASON),
+    EventType("TerminateRequested", "Somebody asked to terminate the run.", _REASON),
+    EventType("WorkflowCompleted", "The run ended well.", {"output": _PAYLOAD}),
+    EventType("WorkflowFailed", "The workflow failed.", {"message": "str: for people", "exception_class": "str: its class"}),
+    EventType("WorkflowCancelled", "The run was cancelled.", _REASON),
+    EventType("WorkflowTerminated", "The run was terminated.", _REASON),
+    EventType("WorkflowTimedOut", "A deadline of the run passed.", {"timeout_kind": "str: run_timeout or execution_timeout"}),
+)  # fmt: skip
+"""The events of the durable engine."""

@@ -1,0 +1,79 @@
+"""How a durable run ends, and what ends with it."""
+
+from typing import Any
+
+from triplane.commands.runs import StopMode, StopRun
+from triplane.effects import Resolve
+from triplane.engines.durable import activities, ids, timers, updates
+from triplane.engines.durable.turn import RUN_TIMER, Turn
+
+
+def close(
+    turn: Turn, status: str, event: str, data: dict[str, Any], output: Any = None, reason: str | None = None
+) -> None:
+    """End the run with its terminal event; activities, timers and updates end with it, without events for replays to trip on."""
+    updates.fail_all(turn, f"the workflow closed ({status}) before the update was completed")
+    turn.emit(event, data)
+    own = turn.own
+    for activity in own.activities.values():
+        activities.end_with_run(turn, activity)
+    for timer in own.timers.values():
+        timers.end_with_run(turn, timer)
+    task = own.task
+    if task is not None and task.guarded:
+        turn.step.effect(Resolve(turn.run_id, "lease_ended", ids.workflow_task_id(turn.run_id, task.number)))
+    own.activities, own.timers = {}, {}
+    own.agenda, own.parked, own.groups, own.condition = [], [], {}, None
+    turn.step.close(status, reason, output)
+
+
+def stop(turn: Turn, command: StopRun) -> dict[str, Any]:
+    """Cancel (graceful) or terminate: either closes the run at once, without running any of its code."""
+    turn.withdraw_workflow_task()
+    turn.own.task = None
+    turn.flush()
+    data: dict[str, Any] = {"reason": command.reason} if command.reason is not None else {}
+    if command.mode is StopMode.GRACEFUL:
+        turn.emit("CancelRequested", dict(data))
+        close(turn, "cancelled", "WorkflowCancelled", data, reason="cancelled")
+    else:
+        turn.emit("TerminateRequested", dict(data))
+        close(turn, "terminated", "WorkflowTerminated", data, reason="terminated")
+    run = turn.state.run
+    return {"workflow_id": run.workflow_id, "run_id": run.run_id, "status": run.status}
+
+
+def set_deadlines(turn: Turn) -> None:
+    """Watch the run's own timeout and that of its whole chain."""
+    limits = deadlines(turn)
+    if limits:
+        turn.step.set_timer(RUN_TIMER, min(limits.values()))
+
+
+def deadlines(turn: Turn) -> dict[str, float]:
+    """`run` and `execution` deadlines, where they are set, in wall-clock seconds."""
+    run, options = turn.state.run, turn.state.detail.options
+    limits = {}
+    if options.get("run_timeout_s") is not None:
+        limits["run"] = run.created + float(options["run_timeout_s"])
+    if options.get("execution_deadline") is not None:
+        limits["execution"] = float(options["execution_deadline"])
+    elif options.get("execution_timeout_s") is not None:
+        limits["execution"] = run.created + float(options["execution_timeout_s"])
+    return limits
+
+
+def alarm(turn: Turn) -> None:
+    """A deadline of the run is over."""
+    limits = deadlines(turn)
+    over = [kind for kind, at in sorted(limits.items()) if at <= turn.now]
+    if not over:
+        turn.step.clear_timer(RUN_TIMER)
+        set_deadlines(turn)
+        return
+    turn.withdraw_workflow_task()
+    turn.own.task = None
+    turn.flush()
+    kind = f"{over[0]}_timeout"
+    message = f"the workflow's {over[0]} timeout is over"
+    close(turn, "failed", "WorkflowTimedOut", {"timeout_kind": kind, "message": message}, reason="timed_out")

@@ -1,0 +1,184 @@
+"""What a completed workflow task decided: its commands become history events, in order. Source: contract durable 5."""
+
+from collections.abc import Callable
+from typing import Any
+
+from triplane.commands.workers import CompleteWorkflowTask
+from triplane.engines.durable import activities, closing, ids, timers, updates, workflow_tasks
+from triplane.engines.durable.reading import group_keys, read_commands
+from triplane.engines.durable.state import NORMAL
+from triplane.engines.durable.turn import Turn, outermost_group
+from triplane.errors import LimitReached
+from triplane.payloads import decode, encode
+
+STEPS = frozenset({
+    "schedule_activity", "start_timer", "record_side_effect", "record_version_marker", "upsert_search_attributes",
+    "upsert_memo", "open_condition_wait", "record_local_activity",
+})  # fmt: skip
+"""Commands that are workflow steps: each takes the next number of the dense workflow sequence."""
+
+WAITED_FOR = frozenset({"schedule_activity", "start_timer"})
+"""Steps whose end comes from outside, so that their group is complete only then."""
+
+
+def complete(turn: Turn, report: CompleteWorkflowTask) -> dict[str, Any]:
+    """Apply the commands of a completed workflow task.
+
+    Raises:
+        InvalidFields, NotSupported, LimitReached, LeaseLost, TaskNotFound: before anything is changed.
+    """
+    task = workflow_tasks.fence(turn, report)
+    commands = read_commands(report.commands, task.update_id, turn.settings)
+    _refuse_too_many(turn, commands)
+    turn.withdraw_workflow_task()
+    # From here on nobody else may have it: a report after a restart takes the task back from the queue.
+    task.phase, task.grace = "leased", False
+    _leave_condition(turn, commands, task.update_id)
+    for command in commands:
+        _apply(turn, command)
+    if task.update_id != NORMAL:
+        # An update's task does not advance the workflow itself; that takes a task of its own, before any other update.
+        turn.own.agenda.insert(0, NORMAL)
+    workflow_tasks.finish(turn)
+    run = turn.state.run
+    return {"run_id": run.run_id, "run_status": run.status}
+
+
+def _refuse_too_many(turn: Turn, commands: list[dict[str, Any]]) -> None:
+    own, most = turn.own, turn.settings.max_pending_activities
+    wanted = sum(1 for command in commands if command["type"] in WAITED_FOR)
+    if wanted and len(own.activities) + len(own.timers) + wanted > most:
+        raise LimitReached(
+            f"the run would have over {most} activities and timers open (engines.durable.max_pending_activities)", limit=most
+        )
+
+
+def _leave_condition(turn: Turn, commands: list[dict[str, Any]], update_id: str) -> None:
+    """Close the open condition, unless the worker says that it still waits for it."""
+    condition = turn.own.condition
+    if condition is None or update_id != NORMAL:
+        return
+    if not any(c["type"] == "open_condition_wait" and timers.same_condition(condition, c) for c in commands):
+        timers.satisfy_condition(turn)
+
+
+def _apply(turn: Turn, command: dict[str, Any]) -> None:
+    own, kind, group = turn.own, command["type"], group_keys(command)
+    if kind not in STEPS:
+        _ENDINGS[kind](turn, command)
+        return
+    if group and command["parallel_group_base_sequence"] + command["parallel_group_index"] <= own.counter:
+        return  # a member of a group that is under way: the worker repeats all of it as long as one is missing
+    if kind == "open_condition_wait" and own.condition is not None and timers.same_condition(own.condition, command):
+        return
+    own.counter += 1
+    turn.touch()
+    if group and kind in WAITED_FOR:
+        outermost = outermost_group(group)
+        own.groups[outermost] = own.groups.get(outermost, 0) + 1
+    _STEPS[kind](turn, command, own.counter, group)
+
+
+def _side_effect(turn: Turn, command: dict[str, Any], sequence: int, group: dict[str, Any]) -> None:
+    turn.emit("SideEffectRecorded", {"sequence": sequence, "result": command["result"], "payload_codec": "avro", **group})
+
+
+def _version_marker(turn: Turn, command: dict[str, Any], sequence: int, group: dict[str, Any]) -> None:
+    keys = ("change_id", "version", "min_supported", "max_supported")
+    turn.emit("VersionMarkerRecorded", {"sequence": sequence, **{key: command[key] for key in keys}, **group})
+
+
+def _search_attributes(turn: Turn, command: dict[str, Any], sequence: int, group: dict[str, Any]) -> None:
+    merged = {**turn.state.detail.search_attributes, **command["attributes"]}
+    merged = {key: value for key, value in merged.items() if value is not None}
+    turn.step.set_detail(search_attributes=merged)
+    turn.emit("SearchAttributesUpserted", {"sequence": sequence, "attributes": command["attributes"], "merged": merged, **group})
+
+
+def _memo(turn: Turn, command: dict[str, Any], sequence: int, group: dict[str, Any]) -> None:
+    detail = turn.state.detail
+    known = decode(turn.own.memo_blob) if turn.own.memo_blob is not None else detail.memo
+    merged = {key: value for key, value in sorted({**known, **command["decoded"]}.items()) if value is not None}
+    turn.own.memo_blob = encode(merged)
+    turn.step.set_detail(memo=merged)
+    data = {"sequence": sequence, "entries": command["entries"], "merged": {"codec": "avro", "blob": turn.own.memo_blob}, **group}
+    turn.emit("MemoUpserted", data)
+
+
+def _condition(turn: Turn, command: dict[str, Any], sequence: int, group: dict[str, Any]) -> None:
+    timers.open_condition(turn, command, sequence)
+
+
+def _local_activity(turn: Turn, command: dict[str, Any], sequence: int, group: dict[str, Any]) -> None:
+    """An activity the worker has done itself: scheduled, started and over at once, and offered to nobody."""
+    attempts = command.get("attempts") or [{}]
+    local: dict[str, Any] = {
+        "sequence": sequence,
+        "activity_execution_id": ids.activity_execution_id(turn.run_id, sequence),
+        "activity_type": command["activity_type"],
+        "execution_mode": "local",
+        "local_activity": True,
+        "payload_codec": "avro",
+        **group,
+    }
+    turn.emit("ActivityScheduled", {**local, **{k: command[k] for k in ("arguments", "retry_policy") if command.get(k) is not None}})
+    attempt_id = str(attempts[-1].get("attempt_id") or ids.activity_attempt_id(turn.run_id, sequence, len(attempts)))
+    local |= {"activity_attempt_id": attempt_id, "attempt_number": len(attempts)}
+    turn.emit("ActivityStarted", dict(local))
+    outcome = command["outcome"]
+    if outcome == "completed":
+        turn.emit("ActivityCompleted", {**local, "result": command["result"], "attempts": attempts})
+    else:
+        name = {"failed": "ActivityFailed", "timed_out": "ActivityTimedOut", "cancelled": "ActivityCancelled"}[outcome]
+        last = attempts[-1]
+        failed = {
+            **local,
+            "message": command.get("message") or str(last.get("message") or outcome),
+            "exception_type": command.get("exception_type") or last.get("exception_type") or "Exception",
+            "exception_class": command.get("exception_class") or command.get("exception_type") or "Exception",
+            "non_retryable": bool(command.get("non_retryable") or last.get("non_retryable")),
+            "failure_category": {"failed": "activity", "timed_out": "timeout", "cancelled": "cancelled"}[outcome],
+            "attempts": attempts,
+        }
+        if last.get("timeout_kind"):
+            failed["timeout_kind"] = last["timeout_kind"]
+        turn.emit(name, failed)
+    state = "succeeded" if outcome == "completed" else "failed"
+    turn.step.new_task(
+        ids.CYCLE, ids.activity_name(command["activity_type"], sequence), state, submit_num=0,
+        detail={"kind": "activity", "title": command["activity_type"]},
+    )  # fmt: skip
+
+
+def _complete_workflow(turn: Turn, command: dict[str, Any]) -> None:
+    data = {"output": command["result"], "payload_codec": "avro"}
+    closing.close(turn, "completed", "WorkflowCompleted", data, output=command["result"])
+
+
+def _fail_workflow(turn: Turn, command: dict[str, Any]) -> None:
+    keys = (
+        "message", "exception_type", "exception_class", "exception", "non_retryable", "failed_step_sequence",
+        "failed_activity_execution_id",
+    )  # fmt: skip
+    data = {key: command[key] for key in keys if command.get(key) is not None}
+    data.setdefault("message", "the workflow failed")
+    data.setdefault("exception_class", data.get("exception_type", "Exception"))
+    closing.close(turn, "failed", "WorkflowFailed", data)
+
+
+_STEPS: dict[str, Callable[[Turn, dict[str, Any], int, dict[str, Any]], None]] = {
+    "schedule_activity": activities.schedule,
+    "start_timer": timers.start,
+    "record_side_effect": _side_effect,
+    "record_version_marker": _version_marker,
+    "upsert_search_attributes": _search_attributes,
+    "upsert_memo": _memo,
+    "open_condition_wait": _condition,
+    "record_local_activity": _local_activity,
+}
+_ENDINGS: dict[str, Callable[[Turn, dict[str, Any]], None]] = {
+    "complete_workflow": _complete_workflow,
+    "fail_workflow": _fail_workflow,
+    "complete_update": updates.complete,
+    "fail_update": updates.fail,
+}

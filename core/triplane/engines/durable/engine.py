@@ -1,0 +1,212 @@
+"""The durable engine: workers replay a run's history and say what is to happen next; this records it and sees to it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from triplane.commands.base import Command, RunCommand
+from triplane.commands.messages import SignalRun, UpdateRun
+from triplane.commands.runs import PauseRun, ResumeRun, StartRun, StopRun
+from triplane.commands.system import ContinueStep, ExposeRun, FireTimer
+from triplane.commands.tasks import HoldTasks, KillTasks, ReleaseTasks, TriggerTasks
+from triplane.commands.workers import (
+    CompleteActivity,
+    CompleteWorkflowTask,
+    FailActivity,
+    FailWorkflowTask,
+    HeartbeatActivity,
+    HeartbeatWorkflowTask,
+    LeaseTask,
+    ReadTaskHistory,
+    ReleaseLease,
+    ReportOnTask,
+)
+from triplane.engines.base import Preparation, RunState, Step
+from triplane.engines.durable import activities, closing, decisions, ids, steering, timers, updates, workflow_tasks
+from triplane.engines.durable.catalogue import EVENTS
+from triplane.engines.durable.payloads import as_arguments
+from triplane.engines.durable.settings import DurableSettings
+from triplane.engines.durable.state import Activity, DurableState, TimerWait
+from triplane.engines.durable.turn import ACTIVITY_TIMER, CONDITION_TIMER, RUN_TIMER, USER_TIMER, WORKFLOW_TIMER, Turn
+from triplane.entities import FINAL_TASK_STATES
+from triplane.errors import NotSupported
+from triplane.events import EventType
+
+Handler = Callable[[Turn, Any], Any]
+
+
+class DurableEngine:
+    """Decides the steps of durable runs.
+
+    A completed workflow task is applied as one step, however many tasks it schedules (at most
+    `settings.max_pending_activities`), because the contract has it atomic.
+
+    Attributes:
+        settings: `[engines.durable]`; may be replaced while serving.
+    """
+
+    name: ClassVar[str] = "durable"
+    events: ClassVar[tuple[EventType, ...]] = EVENTS
+    commands: ClassVar[tuple[type[Command], ...]] = ()
+    keeps_history: ClassVar[bool] = True
+    prepares: ClassVar[bool] = False
+    config_model: ClassVar[type[DurableSettings]] = DurableSettings
+
+    def __init__(self, settings: DurableSettings | None = None) -> None:
+        self.settings = settings if settings is not None else DurableSettings()
+
+    async def prepare(self, start: StartRun, preparation: Preparation) -> Mapping[str, Any]:
+        return {}
+
+    def start(self, state: RunState, start: StartRun, prepared: Mapping[str, Any], step: Step) -> None:
+        """Record the start and issue the first workflow task.
+
+        Raises:
+            TooLarge, InvalidPayload: of the input.
+        """
+        state.private = DurableState()
+        turn = Turn(state, step, self.settings)
+        run, detail = state.run, state.detail
+        data: dict[str, Any] = {
+            "workflow_type": run.workflow_type,
+            "workflow_id": run.workflow_id,
+            "workflow_instance_id": run.workflow_id,
+            "workflow_run_id": run.run_id,
+            "task_queue": run.task_queue,
+            "payload_codec": "avro",
+        }
+        if detail.input is not None:
+            payload = as_arguments(detail.input, self.settings.max_payload_bytes, "the workflow's input")
+            if payload is not detail.input:
+                step.set_detail(input=payload)
+            data["input"] = payload
+        for key in ("execution_timeout_s", "run_timeout_s"):
+            if detail.options.get(key) is not None:
+                data[f"{key[:-2]}_seconds"] = detail.options[key]
+        for key in ("business_key", "continued_from_run_id"):
+            if detail.options.get(key) is not None:
+                data[key] = detail.options[key]
+        if detail.parent is not None:
+            data["parent_workflow_id"] = detail.parent.get("workflow_id", "")
+            data["parent_workflow_run_id"] = detail.parent.get("run_id", "")
+        accepted = {key: data[key] for key in ("workflow_type", "workflow_instance_id", "workflow_run_id")}
+        turn.emit("StartAccepted", {**accepted, "outcome": "started_new"})
+        turn.emit("WorkflowStarted", data)
+        closing.set_deadlines(turn)
+        turn.wake()
+        turn.issue_next()
+
+    def play(self, previous: RunState, state: RunState, step: Step) -> None:
+        raise NotSupported("a closed durable run cannot be continued; start its workflow again")
+
+    def handle(self, state: RunState, command: RunCommand, step: Step) -> Any:
+        """Apply a command; see each handler for what it raises."""
+        handler = _HANDLERS.get(type(command))
+        if handler is None:
+            raise NotSupported(f"a durable run has no {command.name!r}", command=command.name)
+        return handler(Turn(state, step, self.settings), command)
+
+    def dump(self, state: RunState) -> Mapping[str, Any]:
+        own: DurableState = state.private
+        return own.dump()
+
+    def load(self, state: RunState) -> None:
+        own = DurableState.load(state.run.data)
+        for task in state.tasks.values():
+            if task.state in FINAL_TASK_STATES:
+                continue
+            if "activity" in task.data:
+                activity = Activity(*task.data["activity"])
+                own.activities[activity.sequence] = activity
+            elif "timer" in task.data:
+                timer = TimerWait(*task.data["timer"])
+                own.timers[timer.sequence] = timer
+        state.private = own
+
+    def recover(self, state: RunState, step: Step) -> None:
+        turn = Turn(state, step, self.settings)
+        workflow_tasks.recover(turn)
+        for activity in turn.own.activities.values():
+            activities.recover(turn, activity)
+
+
+def _report(turn: Turn, command: ReportOnTask) -> Any:
+    handler = _REPORTS.get(type(command.report))
+    if handler is None:
+        raise NotSupported(f"a durable run takes no report {type(command.report).__name__!r}")
+    return handler(turn, command.report)
+
+
+def _lease(turn: Turn, command: LeaseTask) -> dict[str, Any] | None:
+    ref = ids.parse_task_id(command.task_id)
+    if ref is None or ref.kind != command.kind:
+        return None
+    if ref.kind == "workflow":
+        return workflow_tasks.lease(turn, command, ref.number)
+    return activities.lease(turn, command, ref.number, ref.attempt)
+
+
+def _release(turn: Turn, command: ReleaseLease) -> dict[str, Any]:
+    ref = ids.parse_task_id(command.task_id)
+    if ref is None:
+        released = False
+    elif ref.kind == "workflow":
+        released = workflow_tasks.release(turn, ref.number, command.worker_id)
+    else:
+        released = activities.release(turn, ref.number, ref.attempt, command.worker_id)
+    return {"released": released}
+
+
+def _fire(turn: Turn, command: FireTimer) -> None:
+    timer_id = command.timer_id
+    if timer_id not in turn.state.timers:
+        return
+    if timer_id == WORKFLOW_TIMER:
+        workflow_tasks.alarm(turn)
+    elif timer_id == RUN_TIMER:
+        closing.alarm(turn)
+    elif timer_id == CONDITION_TIMER:
+        timers.time_out_condition(turn)
+    elif timer_id.startswith(ACTIVITY_TIMER):
+        activities.alarm(turn, int(timer_id[len(ACTIVITY_TIMER) :]))
+    elif timer_id.startswith(USER_TIMER):
+        timers.fire(turn, int(timer_id[len(USER_TIMER) :]))
+
+
+def _continue(turn: Turn, command: ContinueStep) -> None:
+    """Durable steps are whole; nothing continues."""
+
+
+def _expose(turn: Turn, command: ExposeRun) -> None:
+    options = dict(turn.state.detail.options)
+    faces = dict(options.get("faces", {}))
+    faces[command.wire] = command.facts
+    options["faces"] = faces
+    turn.step.set_detail(options=options)
+
+
+_HANDLERS: dict[type[RunCommand], Handler] = {
+    ReportOnTask: _report,
+    LeaseTask: _lease,
+    ReleaseLease: _release,
+    FireTimer: _fire,
+    ContinueStep: _continue,
+    ExposeRun: _expose,
+    SignalRun: updates.signal,
+    UpdateRun: updates.accept,
+    StopRun: closing.stop,
+    PauseRun: steering.pause,
+    ResumeRun: steering.resume,
+    HoldTasks: steering.hold,
+    ReleaseTasks: steering.release,
+    TriggerTasks: steering.trigger,
+    KillTasks: steering.kill,
+}
+_REPORTS: dict[type[Command], Handler] = {
+    CompleteWorkflowTask: decisions.complete,
+    FailWorkflowTask: workflow_tasks.fail,
+    HeartbeatWorkflowTask: workflow_tasks.heartbeat,
+    ReadTaskHistory: workflow_tasks.read_history,
+    CompleteActivity: activities.complete,
+    FailActivity: activities.fail,
+    HeartbeatActivity: activities.heartbeat,
+}

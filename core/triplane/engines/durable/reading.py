@@ -1,0 +1,258 @@
+"""Reading the commands of a workflow task completion: all of it is checked before any of it takes effect."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from triplane.engines.durable.payloads import as_arguments, as_envelope
+from triplane.engines.durable.settings import DurableSettings
+from triplane.errors import GatewayError, InvalidFields, NotSupported
+from triplane.payloads import PayloadError, decode
+
+TERMINAL = frozenset({"complete_workflow", "fail_workflow"})
+UPDATE = frozenset({"complete_update", "fail_update"})
+TIMEOUTS = ("start_to_close_timeout", "schedule_to_start_timeout", "schedule_to_close_timeout", "heartbeat_timeout")
+MAX_TIMER_S = 10 * 366 * 86_400
+MAX_NAME = 256
+
+Read = Callable[["_Reader", dict[str, Any]], None]
+
+
+class _Reader:
+    """One command being read; collects what is wrong by field."""
+
+    __slots__ = ("at", "errors", "settings")
+
+    def __init__(self, settings: DurableSettings) -> None:
+        self.settings, self.at = settings, ""
+        self.errors: dict[str, list[str]] = {}
+
+    def wrong(self, field: str, sentence: str) -> None:
+        self.errors.setdefault(f"{self.at}.{field}", []).append(sentence)
+
+    def name(self, command: dict[str, Any], field: str, required: bool = True) -> None:
+        value = command.get(field)
+        if value is None and not required:
+            return
+        if not isinstance(value, str) or not 0 < len(value) <= MAX_NAME:
+            self.wrong(field, f"must be text of 1 to {MAX_NAME} characters")
+
+    def text(self, command: dict[str, Any], field: str, most: int = 1_048_576) -> None:
+        value = command.get(field)
+        if value is not None and (not isinstance(value, str) or len(value) > most):
+            self.wrong(field, f"must be text of at most {most} characters")
+
+    def whole(self, command: dict[str, Any], field: str, least: int, most: int, required: bool = False) -> None:
+        value = command.get(field)
+        if value is None and not required:
+            return
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            self.wrong(field, f"must be a whole number from {least} to {most}")
+
+    def mapping(self, command: dict[str, Any], field: str, required: bool = False) -> None:
+        value = command.get(field)
+        if not (isinstance(value, Mapping) or (value is None and not required)):
+            self.wrong(field, "must be an object")
+
+    def payload(self, command: dict[str, Any], field: str) -> None:
+        try:
+            command[field] = as_envelope(command.get(field), self.settings.max_payload_bytes, field)
+        except GatewayError as error:
+            self.wrong(field, error.message)
+
+    def arguments(self, command: dict[str, Any]) -> None:
+        if command.get("arguments") is not None:
+            try:
+                command["arguments"] = as_arguments(command["arguments"], self.settings.max_payload_bytes, "arguments")
+            except GatewayError as error:
+                self.wrong("arguments", error.message)
+
+
+def read_commands(commands: tuple[dict[str, Any], ...], update_id: str, settings: DurableSettings) -> list[dict[str, Any]]:
+    """The commands, checked and with their payloads encoded; fresh dicts that may be kept.
+
+    Args:
+        update_id: the update the task runs, or empty.
+
+    Raises:
+        InvalidFields: by `commands.<index>.<field>`.
+        NotSupported: a command this engine does not carry out.
+    """
+    reader, read = _Reader(settings), []
+    for index, given in enumerate(commands):
+        reader.at = f"commands.{index}"
+        kind = given.get("type")
+        check = READERS.get(kind) if isinstance(kind, str) else None
+        if check is None:
+            if isinstance(kind, str) and kind in UNSUPPORTED:
+                raise NotSupported(f"commands.{index}: {UNSUPPORTED[kind]}", command_type=kind)
+            reader.wrong("type", f"unknown command {kind!r}"[:200])
+            continue
+        command = dict(given)
+        check(reader, command)
+        _read_group(reader, command)
+        if kind in TERMINAL and index != len(commands) - 1:
+            reader.wrong("type", "ends the workflow, so nothing may follow it")
+        if (kind in UPDATE) != bool(update_id):
+            reader.wrong("type", "an update's task is completed by complete_update or fail_update, and no other task is")
+        elif update_id and (len(commands) != 1 or command.get("update_id") != update_id):
+            reader.wrong("update_id", "must be the one command of its task, with that task's workflow_update_id")
+        read.append(command)
+    if reader.errors:
+        raise InvalidFields(reader.errors)
+    return read
+
+
+def group_keys(command: Mapping[str, Any]) -> dict[str, Any]:
+    """The parallel-group keys of a command, to be copied verbatim into the events of its step."""
+    return {k: v for k, v in command.items() if k.startswith("parallel_group_") and v is not None} if "parallel_group_id" in command else {}
+
+
+def _read_group(reader: _Reader, command: dict[str, Any]) -> None:
+    if "parallel_group_id" not in command and "parallel_group_path" not in command:
+        return
+    path = command.get("parallel_group_path")
+    if path is not None and (
+        not isinstance(path, list) or not 0 < len(path) <= 20
+        or not all(isinstance(entry, Mapping) and isinstance(entry.get("parallel_group_id"), str) for entry in path)
+    ):  # fmt: skip
+        reader.wrong("parallel_group_path", "must be a list of groups, outermost first")
+        return
+    if command.get("parallel_group_mode") == "select" or (path and any(e.get("parallel_group_mode") == "select" for e in path)):
+        raise NotSupported(f"{reader.at}: selections are not carried out by this gateway yet", command_type=command["type"])
+    reader.name(command, "parallel_group_id")
+    reader.whole(command, "parallel_group_base_sequence", 1, 10**9, required=True)
+    reader.whole(command, "parallel_group_size", 1, 10_000, required=True)
+    reader.whole(command, "parallel_group_index", 0, 10_000, required=True)
+
+
+def _schedule_activity(reader: _Reader, command: dict[str, Any]) -> None:
+    reader.name(command, "activity_type")
+    reader.name(command, "queue", required=False)
+    reader.arguments(command)
+    for field in TIMEOUTS:
+        reader.whole(command, field, 1, MAX_TIMER_S)
+    reader.mapping(command, "worker_session")
+    reader.mapping(command, "retry_policy")
+    policy = command.get("retry_policy")
+    if isinstance(policy, Mapping):
+        reader.whole(dict(policy), "max_attempts", 1, 1_000_000)
+        waits = policy.get("backoff_seconds")
+        if waits is not None and not (
+            isinstance(waits, list) and len(waits) <= 1_000
+            and all(isinstance(w, (int, float)) and not isinstance(w, bool) and 0 <= w <= MAX_TIMER_S for w in waits)
+        ):  # fmt: skip
+            reader.wrong("retry_policy.backoff_seconds", "must be a list of seconds")
+        names = policy.get("non_retryable_error_types")
+        if names is not None and not (isinstance(names, list) and len(names) <= 1_000 and all(isinstance(n, str) for n in names)):
+            reader.wrong("retry_policy.non_retryable_error_types", "must be a list of names")
+
+
+def _start_timer(reader: _Reader, command: dict[str, Any]) -> None:
+    reader.whole(command, "delay_seconds", 0, MAX_TIMER_S, required=True)
+
+
+def _side_effect(reader: _Reader, command: dict[str, Any]) -> None:
+    result = command.get("result")
+    if isinstance(result, str):
+        if len(result) > reader.settings.max_payload_bytes // 3 * 4 + 4:
+            reader.wrong("result", f"is over {reader.settings.max_payload_bytes} bytes (engines.durable.max_payload_bytes)")
+    else:
+        reader.payload(command, "result")
+    if command.get("workflow_stream") is not None:
+        raise NotSupported(f"{reader.at}: output streams are not kept by this gateway yet", command_type="record_side_effect")
+
+
+def _version_marker(reader: _Reader, command: dict[str, Any]) -> None:
+    reader.name(command, "change_id")
+    for field in ("version", "min_supported", "max_supported"):
+        reader.whole(command, field, -(2**31), 2**31, required=True)
+
+
+def _search_attributes(reader: _Reader, command: dict[str, Any]) -> None:
+    attributes = command.get("attributes")
+    if not isinstance(attributes, dict) or len(attributes) > 100 or not all(0 < len(key) <= 128 for key in attributes):
+        reader.wrong("attributes", "must be an object of at most 100 attributes with names of at most 128 characters")
+
+
+def _memo(reader: _Reader, command: dict[str, Any]) -> None:
+    entries = command.get("entries")
+    if isinstance(entries, Mapping) and "codec" not in entries:
+        reader.payload(command, "entries")
+        entries = command["entries"]
+    blob = entries.get("blob") if isinstance(entries, Mapping) else None
+    if not isinstance(entries, Mapping) or entries.get("codec") != "avro" or not isinstance(blob, str):
+        reader.wrong("entries", "must be an Avro envelope")
+        return
+    try:
+        value = decode(blob)
+    except PayloadError as error:
+        reader.wrong("entries", str(error))
+        return
+    if not isinstance(value, dict):
+        reader.wrong("entries", "must be an Avro envelope of a map")
+        return
+    command["entries"], command["decoded"] = {"codec": "avro", "blob": blob}, value
+
+
+def _condition_wait(reader: _Reader, command: dict[str, Any]) -> None:
+    reader.name(command, "condition_key", required=False)
+    reader.name(command, "condition_definition_fingerprint", required=False)
+    reader.whole(command, "timeout_seconds", 0, MAX_TIMER_S)
+
+
+def _local_activity(reader: _Reader, command: dict[str, Any]) -> None:
+    reader.name(command, "activity_type")
+    reader.arguments(command)
+    if command.get("outcome") not in ("completed", "failed", "timed_out", "cancelled"):
+        reader.wrong("outcome", "must be completed, failed, timed_out or cancelled")
+    elif command["outcome"] == "completed":
+        reader.payload(command, "result")
+    reader.text(command, "message")
+    attempts = command.get("attempts")
+    if attempts is not None and not (
+        isinstance(attempts, list) and len(attempts) <= 1_000 and all(isinstance(a, Mapping) for a in attempts)
+    ):
+        reader.wrong("attempts", "must be a list of objects")
+
+
+def _complete_update(reader: _Reader, command: dict[str, Any]) -> None:
+    reader.name(command, "update_id")
+    reader.payload(command, "result")
+
+
+def _fail_update(reader: _Reader, command: dict[str, Any]) -> None:
+    reader.name(command, "update_id")
+    reader.text(command, "message")
+
+
+def _complete_workflow(reader: _Reader, command: dict[str, Any]) -> None:
+    reader.payload(command, "result")
+
+
+def _fail_workflow(reader: _Reader, command: dict[str, Any]) -> None:
+    reader.text(command, "message")
+    reader.mapping(command, "exception")
+
+
+READERS: dict[str, Read] = {
+    "schedule_activity": _schedule_activity,
+    "start_timer": _start_timer,
+    "record_side_effect": _side_effect,
+    "record_version_marker": _version_marker,
+    "upsert_search_attributes": _search_attributes,
+    "upsert_memo": _memo,
+    "open_condition_wait": _condition_wait,
+    "record_local_activity": _local_activity,
+    "complete_update": _complete_update,
+    "fail_update": _fail_update,
+    "complete_workflow": _complete_workflow,
+    "fail_workflow": _fail_workflow,
+}
+"""Every command that is carried out; a wire advertises exactly these."""
+
+UNSUPPORTED = {
+    "start_child_workflow": "child workflows are not carried out by this gateway yet",
+    "continue_as_new": "continuing as a new run is not carried out by this gateway yet",
+    "start_service_operation": "service operations are not carried out by this gateway yet",
+    "cancel_selection_operation": "selections are not carried out by this gateway yet",
+}

@@ -1,0 +1,44 @@
+"""`[engines.durable]`: leases, limits and waits of durable runs and of the matching that serves their workers."""
+
+from triplane.config.model import Section, setting
+
+
+class DurableSettings(Section):
+    """Durable runs and their workers."""
+
+    workflow_task_lease_s: float = setting(
+        60.0, "How long a worker may take over a workflow task before another gets it.", unit="seconds", reload="hot", gt=0, le=3_600
+    )
+    activity_lease_s: float = setting(
+        300.0,
+        "How long an activity attempt without timeouts of its own may stay silent before it is given to another worker.",
+        unit="seconds", reload="hot", gt=0, le=86_400,
+    )  # fmt: skip
+    backoff_first_s: float = setting(
+        1.0, "Wait before a failed workflow task is tried again; doubles each time.", unit="seconds", reload="hot", gt=0, le=600
+    )
+    backoff_most_s: float = setting(60.0, "The longest of these waits.", unit="seconds", reload="hot", gt=0, le=3_600)
+    query_timeout_s: float = setting(
+        30.0, "How long a query waits for its worker at most.", unit="seconds", reload="hot", gt=0, le=60
+    )
+    worker_stale_s: float = setting(
+        120.0, "A worker that has not been heard of for so long counts as gone.", unit="seconds", reload="hot", gt=0, le=86_400
+    )
+    handover_s: float = setting(
+        5.0,
+        "How long a task that was handed to a poll whose client hung up waits for the same poll to come again.",
+        unit="seconds", reload="hot", ge=0, le=60,
+    )  # fmt: skip
+    max_payload_bytes: int = setting(
+        2 * 1024 * 1024, "The largest payload a run takes in or gives out.", unit="bytes", reload="hot", ge=1_024, le=64 * 1024 * 1024
+    )
+    max_history_events: int = setting(
+        50_000, "A run with so long a history takes no more signals and updates.", reload="hot", ge=100, le=1_000_000
+    )
+    max_pending_activities: int = setting(
+        2_000, "Activities, timers and children of one run open at the same time.", reload="hot", ge=1, le=10_000
+    )
+    max_pending_updates: int = setting(200, "Accepted updates of one run not completed yet.", reload="hot", ge=1, le=10_000)
+    max_waiting_polls: int = setting(5_000, "Long polls that wait at the same time.", reload="hot", ge=1, le=100_000)
+    max_waiting_queries: int = setting(500, "Queries that wait for workers at the same time.", reload="hot", ge=1, le=100_000)
+    max_workers: int = setting(10_000, "Workers registered at the same time.", reload="hot", ge=1, le=1_000_000)

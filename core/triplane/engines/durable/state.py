@@ -1,0 +1,197 @@
+"""What the durable engine remembers of a run beside its history, tasks and jobs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+NORMAL = ""
+"""On the agenda: a workflow task that advances the workflow; any other entry is the id of an update to run."""
+
+
+@dataclass(slots=True)
+class WorkflowTask:
+    """The one workflow task a run may have open.
+
+    Attributes:
+        number: counts the run's workflow tasks; with the run's id it is the task's id.
+        attempt: deliveries so far; what the present (or last) lease must be reported with.
+        phase: `ready` (offered), `leased`, or `backoff` (failed, will be offered again).
+        owner: who holds (held) the lease; empty where that is not known.
+        expires: wall-clock seconds at which the lease ends.
+        snapshot: number of history events the lease was given.
+        update_id: the update it runs, or empty.
+        failures: how often it failed, for the backoff.
+        grace: recovered after a restart: a report on the lease from before is taken as long as nobody has it anew.
+    """
+
+    number: int
+    attempt: int = 0
+    phase: str = "ready"
+    owner: str = ""
+    expires: float = 0.0
+    snapshot: int = 0
+    update_id: str = NORMAL
+    failures: int = 0
+    grace: bool = False
+
+    @property
+    def guarded(self) -> bool:
+        """Whether somebody may be at it, so that what happens meanwhile must wait behind the task's own events."""
+        return self.phase == "leased" or self.grace
+
+
+@dataclass(slots=True)
+class Condition:
+    """The condition a workflow waits for; `deadline` None without timeout."""
+
+    sequence: int
+    key: str | None
+    fingerprint: str | None
+    timeout_s: int | None
+    deadline: float | None
+    timed_out: bool = False
+
+
+@dataclass(slots=True)
+class Activity:
+    """An activity that is not over.
+
+    Attributes:
+        sequence: workflow step; the task is named by it.
+        event_seq: position of its `ActivityScheduled` in the history, which holds the arguments.
+        phase: `queued`, `leased`, or `backoff` until `due`.
+        attempt: the attempt offered, leased or due next, from 1.
+        lost: leases that ended without a word; they do not count against the retry policy.
+        options: retry policy and timeouts as scheduled.
+        group: the parallel-group keys of the command, verbatim.
+    """
+
+    sequence: int
+    name: str
+    activity_type: str
+    queue: str
+    event_seq: int
+    scheduled: float
+    phase: str = "queued"
+    attempt: int = 1
+    lost: int = 0
+    owner: str = ""
+    started: float = 0.0
+    heartbeat: float = 0.0
+    expires: float = 0.0
+    due: float = 0.0
+    held: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    group: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_data(self) -> list[Any]:
+        """For `Task.data`, as a list in field order."""
+        return [
+            self.sequence, self.name, self.activity_type, self.queue, self.event_seq, self.scheduled, self.phase,
+            self.attempt, self.lost, self.owner, self.started, self.heartbeat, self.expires, self.due, self.held,
+            dict(self.options), dict(self.group),
+        ]  # fmt: skip
+
+
+@dataclass(slots=True)
+class TimerWait:
+    """A timer that has not fired."""
+
+    sequence: int
+    fire_at: float
+    delay_s: int
+    group: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Buffered:
+    """Something from outside that waits until the workflow task in hand is over.
+
+    Attributes:
+        wake: whether it calls for a workflow task.
+        update_id: the update it accepted, or empty.
+        group: outermost parallel group of which a member ended, or empty.
+    """
+
+    name: str
+    data: dict[str, Any]
+    wire: str
+    principal: str
+    wake: bool = True
+    update_id: str = ""
+    group: str = ""
+
+
+@dataclass(slots=True)
+class DurableState:
+    """The private state of a durable run.
+
+    Attributes:
+        counter: workflow steps so far: dense, whatever order results come in.
+        task: the open workflow task.
+        task_number: number of the last workflow task.
+        agenda: workflow tasks still to be issued: `NORMAL` or an update's id, in order.
+        parked: updates whose task had nothing to say; tried again with the next thing that happens.
+        updates: accepted and not completed, id → name.
+        groups: open members of each outermost parallel group; the run is woken at 0.
+        memo_blob: the whole memo as last upserted, encoded.
+        activities, timers: those open, by workflow step.
+    """
+
+    counter: int = 0
+    task: WorkflowTask | None = None
+    task_number: int = 0
+    agenda: list[str] = field(default_factory=list)
+    parked: list[str] = field(default_factory=list)
+    buffer: list[Buffered] = field(default_factory=list)
+    condition: Condition | None = None
+    updates: dict[str, str] = field(default_factory=dict)
+    groups: dict[str, int] = field(default_factory=dict)
+    memo_blob: str | None = None
+    activities: dict[int, Activity] = field(default_factory=dict)
+    timers: dict[int, TimerWait] = field(default_factory=dict)
+
+    def dump(self) -> dict[str, Any]:
+        """What of it belongs in `Run.data`; activities and timers are kept by their tasks."""
+        data: dict[str, Any] = {"counter": self.counter, "task_number": self.task_number}
+        task = self.task
+        if task is not None:
+            data["task"] = [
+                task.number, task.attempt, task.phase, task.owner, task.expires, task.snapshot, task.update_id,
+                task.failures, task.grace,
+            ]  # fmt: skip
+        if self.agenda:
+            data["agenda"] = list(self.agenda)
+        if self.parked:
+            data["parked"] = list(self.parked)
+        if self.buffer:
+            data["buffer"] = [[b.name, b.data, b.wire, b.principal, b.wake, b.update_id, b.group] for b in self.buffer]
+        if self.condition is not None:
+            c = self.condition
+            data["condition"] = [c.sequence, c.key, c.fingerprint, c.timeout_s, c.deadline, c.timed_out]
+        if self.updates:
+            data["updates"] = dict(self.updates)
+        if self.groups:
+            data["groups"] = dict(self.groups)
+        if self.memo_blob is not None:
+            data["memo"] = self.memo_blob
+        return data
+
+    @classmethod
+    def load(cls, data: Mapping[str, Any]) -> "DurableState":
+        """The state from what `dump` gave, without activities and timers."""
+        state = cls(
+            counter=data.get("counter", 0),
+            task_number=data.get("task_number", 0),
+            agenda=list(data.get("agenda", ())),
+            parked=list(data.get("parked", ())),
+            buffer=[Buffered(*item) for item in data.get("buffer", ())],
+            updates=dict(data.get("updates", {})),
+            groups=dict(data.get("groups", {})),
+            memo_blob=data.get("memo"),
+        )
+        if "task" in data:
+            state.task = WorkflowTask(*data["task"])
+        if "condition" in data:
+            state.condition = Condition(*data["condition"])
+        return state

@@ -1,0 +1,179 @@
+"""One step of a durable run, with everything at hand; and the rule of what waits behind a workflow task in hand."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from triplane.effects import OfferTask, WithdrawTask
+from triplane.engines.base import RunState, Step
+from triplane.engines.durable import ids
+from triplane.engines.durable.settings import DurableSettings
+from triplane.engines.durable.state import NORMAL, Activity, Buffered, DurableState, WorkflowTask
+from triplane.errors import LimitReached
+from triplane.events import Event
+
+WORKFLOW_TIMER = "workflow-task"
+RUN_TIMER = "run"
+CONDITION_TIMER = "condition"
+ACTIVITY_TIMER = "activity-"
+USER_TIMER = "timer-"
+
+
+def iso(seconds: float) -> str:
+    """A time as the durable wire writes it: UTC, six digits, `Z`."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def outermost_group(group: Mapping[str, Any]) -> str:
+    """Id of the outermost parallel group of a command's group keys; empty outside groups."""
+    path = group.get("parallel_group_path")
+    return str((path[0] if path else group).get("parallel_group_id", "")) if group else ""
+
+
+def is_timeout_of(data: Mapping[str, Any], condition_wait_id: str) -> bool:
+    """Whether a `TimerFired` event's data tell the timeout of that condition."""
+    return data.get("timer_kind") == "condition_timeout" and data.get("condition_wait_id") == condition_wait_id
+
+
+class Turn:
+    """A run's state, the engine's own part of it, the step, and the settings."""
+
+    __slots__ = ("own", "settings", "state", "step")
+
+    def __init__(self, state: RunState, step: Step, settings: DurableSettings) -> None:
+        self.state, self.step, self.settings = state, step, settings
+        self.own: DurableState = state.private
+
+    @property
+    def now(self) -> float:
+        return self.step.now
+
+    @property
+    def run_id(self) -> str:
+        return self.state.run.run_id
+
+    # ---- history ---------------------------------------------------------------------------------------------------
+
+    def emit(self, name: str, data: dict[str, Any]) -> Event:
+        """Append an event now."""
+        return self.step.emit(name, data, keep=True)
+
+    def touch(self) -> None:
+        """Have the engine's own state stored although nothing else changed."""
+        self.step.changes.run_changed = True
+
+    def refuse_if_full(self) -> None:
+        """Raise `LimitReached` where the history can take nothing more from outside."""
+        most = self.settings.max_history_events
+        if self.state.run.history_length + len(self.own.buffer) >= most:
+            raise LimitReached(
+                f"the run's history has {most} events (engines.durable.max_history_events); it should continue as a new run"
+            )
+
+    def receive(self, happening: Buffered) -> None:
+        """Record what came from outside: now, or behind the workflow task that somebody has in hand."""
+        task = self.own.task
+        if task is not None and task.guarded:
+            self.own.buffer.append(happening)
+            self.touch()
+        else:
+            self._record(happening)
+
+    def flush(self) -> None:
+        """Record what waited."""
+        waiting, self.own.buffer = self.own.buffer, []
+        for happening in waiting:
+            self._record(happening)
+
+    def happening(self, name: str, data: dict[str, Any], **fields: Any) -> Buffered:
+        """A `Buffered` that names who is behind this step."""
+        return Buffered(name, data, self.step.wire, self.step.principal, **fields)
+
+    def _record(self, happening: Buffered) -> None:
+        step = self.step
+        wire, principal = step.wire, step.principal
+        step.wire, step.principal = happening.wire, happening.principal
+        self.emit(happening.name, happening.data)
+        step.wire, step.principal = wire, principal
+        condition = self.own.condition
+        if condition is not None and is_timeout_of(happening.data, ids.condition_wait_id(self.run_id, condition.sequence)):
+            condition.timed_out = True
+            self.touch()
+        if happening.group:
+            left = self.own.groups.get(happening.group, 1) - 1
+            if left > 0:
+                # The worker takes a group's results only when all are there; woken earlier it would do the group again.
+                self.own.groups[happening.group] = left
+                return
+            self.own.groups.pop(happening.group, None)
+        if happening.update_id:
+            self.own.agenda.append(happening.update_id)
+        elif happening.wake:
+            self.wake()
+
+    # ---- workflow tasks --------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Have a workflow task issued when the present one is over."""
+        agenda = self.own.agenda
+        if not agenda or agenda[-1] != NORMAL:
+            agenda.append(NORMAL)
+        if self.own.parked:
+            agenda.extend(self.own.parked)
+            self.own.parked = []
+
+    def issue_next(self) -> None:
+        """Open the next workflow task, if there is one to do and none open."""
+        own = self.own
+        if own.task is not None or not own.agenda or not self.state.run.is_open:
+            return
+        own.task_number += 1
+        own.task = WorkflowTask(own.task_number, update_id=own.agenda.pop(0))
+        self.touch()
+        self.offer_workflow_task()
+
+    def offer_workflow_task(self) -> None:
+        """Put the open workflow task in its queue, unless the run is paused."""
+        task, run = self.own.task, self.state.run
+        if task is not None and task.phase == "ready" and not run.paused:
+            task_id = ids.workflow_task_id(run.run_id, task.number)
+            self._offer("workflow", task_id, run.task_queue, run.workflow_type)
+
+    def offer_activity(self, activity: Activity) -> None:
+        """Put an activity's present attempt in its queue, unless it is held or the run is paused."""
+        if activity.phase == "queued" and not activity.held and not self.state.run.paused:
+            task_id = ids.activity_task_id(self.run_id, activity.sequence, activity.attempt)
+            self._offer("activity", task_id, activity.queue, activity.activity_type)
+
+    def withdraw_activity(self, activity: Activity) -> None:
+        """Take an activity's present attempt out of its queue."""
+        if activity.phase == "queued":
+            task_id = ids.activity_task_id(self.run_id, activity.sequence, activity.attempt)
+            self.step.effect(WithdrawTask(self.run_id, task_id))
+
+    def withdraw_workflow_task(self) -> None:
+        """Take the open workflow task out of its queue."""
+        task = self.own.task
+        if task is not None and task.phase == "ready":
+            self.step.effect(WithdrawTask(self.run_id, ids.workflow_task_id(self.run_id, task.number)))
+
+    def _offer(self, kind: str, task_id: str, queue: str, item_type: str) -> None:
+        run, options = self.state.run, self.state.detail.options
+        self.step.effect(
+            OfferTask(
+                run.run_id, run.namespace, queue, kind, task_id, item_type, run.workflow_id,
+                options.get("priority", 5), options.get("fairness_key", ""),
+            )
+        )  # fmt: skip
+
+    # ---- alarms ----------------------------------------------------------------------------------------------------
+
+    def arm(self, timer_id: str, at: float, durable: bool) -> None:
+        """See to it that `timer_id` fires at `at` or before.
+
+        An alarm that is set for earlier stays: it finds nothing due, and is set anew. So a lease that is renewed every
+        second does not move an alarm every second.
+        """
+        timer = self.state.timers.get(timer_id)
+        if timer is None or timer.fire_at > at:
+            self.step.set_timer(timer_id, at, durable=durable)
