@@ -113,6 +113,7 @@ class ControlDriver:
 
     adapter: ClassVar[type[ControlAdapter]] = ControlAdapter
     tells_all: ClassVar[bool] = True
+    clients_share_limits: ClassVar[bool] = False
     malformed: ClassVar[tuple[Malformed, ...]] = (
         Malformed("an empty frame", b"\0\0\0\0", ANSWERED),
         Malformed("a frame that is not msgpack", b"\0\0\0\3\xc1\xc1\xc1", ANSWERED),

@@ -89,6 +89,7 @@ class LineDriver:
     """Knows the line protocol from the client's side."""
 
     tells_all: ClassVar[bool] = True
+    clients_share_limits: ClassVar[bool] = False
     malformed: ClassVar[tuple[Malformed, ...]] = (
         Malformed("an empty line", b"\n", frozenset({Outcome.ANSWERED})),
         Malformed("one word", b"pause\n", frozenset({Outcome.ANSWERED})),

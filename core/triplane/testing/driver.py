@@ -113,11 +113,14 @@ class Driver(Protocol):
         malformed: samples; at least an empty message, garbage, a wrong type and something oversized where the wire can
             carry them.
         tells_all: whether a follower is told of every change; False where the wire may merge several into the newest.
+        clients_share_limits: whether the wire knows clients by their credential only, so that all with the same one have
+            one limit together.
     """
 
     adapter: ClassVar[type[Adapter]]
     malformed: ClassVar[tuple[Malformed, ...]]
     tells_all: ClassVar[bool] = True
+    clients_share_limits: ClassVar[bool] = False
 
     def settings(self, directory: Path) -> Mapping[str, Any]:
         """The adapter's config section for a test: free ports, files only under `directory`."""
