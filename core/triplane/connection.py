@@ -88,10 +88,11 @@ class Connection:
         """A key opens only the run it was issued for, and starts nothing."""
         own = self.principal.run_id
         if isinstance(request, RunCommand | RunQuery) and not isinstance(request, StartRun):
-            current = self._gateway.bus.current_run_id(request.namespace, request.workflow_id)
-            named = request.run_id or current
-            if named == own and (current == own or not isinstance(request, PlayRun)):
-                return
+            view = self._gateway.bus.view(own) if own is not None else None
+            if view is not None and (view.run.namespace, view.run.workflow_id) == (request.namespace, request.workflow_id):
+                current = self._gateway.bus.current_run_id(request.namespace, request.workflow_id)
+                if own == (request.run_id or current) and (own == current or not isinstance(request, PlayRun)):
+                    return
         raise NotAllowed(f"this key is for one run only, and {request.name!r} here is not about it")
 
     def query(self, query: Query) -> Any:
