@@ -45,7 +45,7 @@ def our_request(workflow: str, task: str) -> Request:
 
 def our_is_delta(task: str) -> IsDelta:
     """A task proxies message in which the task is held after an odd mutation and not held after an even one."""
-    from triplane_schemas.cylc_data_store_pb2 import TPDeltas
+    from triplane_schemas.cylc.data_store_pb2 import TPDeltas
 
     def is_delta(number: int, payload: bytes) -> bool:
         deltas = TPDeltas.FromString(payload)
