@@ -89,7 +89,8 @@ class StartModel(Effect):
     """Start (or resume) a simulation's child process.
 
     Attributes:
-        model: entry-point name of the model; source: what it loads; resume_step: last step already recorded.
+        model: entry-point name of the model; source: what it loads.
+        resume_step: last step already recorded (0: only the rows of the load); -1 for a start from nothing.
     """
 
     model: str

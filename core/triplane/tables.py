@@ -99,11 +99,11 @@ def _compile(columns: Columns, column: str, sign: str, value: Any) -> Test:
     compare = OPERATORS.get(sign)
     if compare is None:
         raise RefusedInput(f"{sign!r} is not an operator; there are {' '.join(OPERATORS)}")
-    for position, (name, kind) in enumerate(columns):
-        if name == column:
-            break
-    else:
-        raise RefusedInput(f"no column {column!r}; there are {', '.join(name for name, _ in columns)}")
+    names = [name for name, _ in columns]
+    if column not in names:
+        raise RefusedInput(f"no column {column!r:.80}; there are {', '.join(names)}")
+    position = names.index(column)
+    kind = columns[position][1]
     comparable = _family(value) is not None and _family(value) == _COLUMN_FAMILY.get(kind)
     if compare is operator.eq:
         return (lambda row: bool(row[position] == value)) if comparable else (lambda row: False)

@@ -2,6 +2,7 @@
 
 from triplane.commands.base import Access, Command, Query, Request, RunCommand, Scope
 from triplane.commands.messages import AwaitUpdate, QueryRun, ReportJob, SignalRun, UpdateRun
+from triplane.commands.models import DescribeAgent
 from triplane.commands.runs import (
     DeregisterTables,
     DuplicatePolicy,
@@ -45,7 +46,7 @@ from triplane.commands.workers import (
 
 ALL_COMMANDS: tuple[type[Command], ...] = (
     StartRun, PlayRun, StopRun, PauseRun, ResumeRun, SetRepeatingActions, RegisterTables, DeregisterTables,
-    HoldTasks, ReleaseTasks, TriggerTasks, KillTasks, PollTasks,
+    HoldTasks, ReleaseTasks, TriggerTasks, KillTasks, PollTasks, DescribeAgent,
     SignalRun, UpdateRun, AwaitUpdate, QueryRun, ReportJob,
     RegisterWorker, HeartbeatWorker, DeregisterWorker, PollTask, CompleteWorkflowTask, FailWorkflowTask,
     HeartbeatWorkflowTask, ReadTaskHistory, CompleteActivity, FailActivity, HeartbeatActivity, CompleteQuery, FailQuery,
@@ -55,7 +56,7 @@ ALL_COMMANDS: tuple[type[Command], ...] = (
 
 __all__ = [
     "ALL_COMMANDS", "Access", "AwaitUpdate", "Command", "CompleteActivity", "CompleteQuery", "CompleteWorkflowTask",
-    "ContinueStep", "DeregisterTables", "DeregisterWorker", "DuplicatePolicy", "ExposeRun", "FailActivity", "FailQuery",
+    "ContinueStep", "DeregisterTables", "DeregisterWorker", "DescribeAgent", "DuplicatePolicy", "ExposeRun", "FailActivity", "FailQuery",
     "FailWorkflowTask", "FireTimer", "HeartbeatActivity", "HeartbeatWorker", "HeartbeatWorkflowTask", "HoldTasks",
     "JobSubmitFailed", "JobSubmitted", "KillTasks", "LeaseTask", "ModelFailed", "ModelStarted", "ModelStepped",
     "PauseRun", "PlayRun", "PollTask", "PollTasks", "Query", "QueryRun", "ReadTaskHistory", "RegisterTables",

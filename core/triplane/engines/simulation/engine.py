@@ -1,0 +1,336 @@
+"""`SimulationEngine`: load, then step after step, each gated by pauses, holds and the pace."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from pydantic import BaseModel
+
+from triplane.commands import (
+    DeregisterTables,
+    ExposeRun,
+    HoldTasks,
+    PauseRun,
+    RegisterTables,
+    ReleaseTasks,
+    ResumeRun,
+    SetRepeatingActions,
+    SignalRun,
+    StartRun,
+    StopMode,
+    StopRun,
+    TriggerTasks,
+)
+from triplane.commands.base import Command, RunCommand
+from triplane.commands.system import ContinueStep, FireTimer, ModelFailed, ModelStarted, ModelStepped
+from triplane.effects import StartModel, StepModel, StopModel
+from triplane.engines.base import Preparation, RunState, Step
+from triplane.engines.simulation import actions, steering
+from triplane.engines.simulation.reading import read_start
+from triplane.engines.simulation.settings import SimulationSettings
+from triplane.engines.simulation.state import STEP_NAME, Progress, name_of, progress_of
+from triplane.errors import CannotNow, NotSupported, RefusedInput
+from triplane.events import EventType
+
+NEXT_STEP = "next-step"
+"""The timer of the pace."""
+
+
+class SimulationEngine:
+    """One object for all simulations; what belongs to a run is in its `Progress`."""
+
+    name: ClassVar[str] = "simulation"
+    config_model: ClassVar[type[BaseModel]] = SimulationSettings
+    events: ClassVar[tuple[EventType, ...]] = (
+        EventType("WorkflowStarted", "The run was accepted.", {"workflow_type": "str: what was started", "model": "str"}),
+        EventType("SimulationLoaded", "The model has read its input.", {"steps": "int: of the whole run", "rows": "map: table → int"}),
+        EventType("StepCompleted", "A time step was computed and its rows are stored.", {"step": "int", "rows": "map: table → int"}),
+        EventType("RegistrySet", "Tables were registered or deregistered.", {"tables": "list[str]", "all": "bool: nothing is registered"}),
+        EventType("RepeatingActionsSet", "What is announced after every step was replaced.", {"actions": "list[[str, map]]"}),
+        EventType("WorkflowCompleted", "All steps are done.", {"output": "map: the model's result"}),
+        EventType("WorkflowFailed", "The model failed or was lost.", {"message": "str", "reason": "str: model_failed or interrupted"}),
+        EventType("WorkflowCancelled", "The run was stopped after the step it was at.", {"reason": "str"}),
+        EventType("WorkflowTerminated", "The run was ended at once.", {"reason": "str"}),
+    )  # fmt: skip
+    commands: ClassVar[tuple[type[Command], ...]] = ()
+    keeps_history: ClassVar[bool] = False
+    prepares: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self.settings = SimulationSettings()
+
+    async def prepare(self, start: StartRun, preparation: Preparation) -> Mapping[str, Any]:
+        """Find the model and its input; see `read_start`."""
+        _repeating_of(start.options)
+        return await read_start(start, preparation.definition_directories)
+
+    def start(self, state: RunState, start: StartRun, prepared: Mapping[str, Any], step: Step) -> None:
+        options = {
+            **state.detail.options,
+            "model": prepared["model"],
+            "model_input": prepared["input"],
+            "model_title": prepared["title"],
+            "repeating_actions": _repeating_of(start.options),
+        }
+        self._begin(state, options, step)
+
+    def play(self, previous: RunState, state: RunState, step: Step) -> None:
+        """Start again from the same input: a model's process cannot be continued once its run is closed."""
+        kept = {name: value for name, value in previous.detail.options.items() if name not in ("faces", "paused")}
+        self._begin(state, kept, step)
+
+    def _begin(self, state: RunState, options: dict[str, Any], step: Step) -> None:
+        state.private = Progress()
+        step.set_run(status="running", started=step.now, status_message="loading", paused=bool(options.get("paused")))
+        title = options["model_title"]
+        tasks = {STEP_NAME: {"families": [], "title": "one time step"}}
+        step.set_detail(options=options, definition={"title": title, "description": f"a simulation by {options['model']}", "tasks": tasks})
+        step.emit("WorkflowStarted", {"workflow_type": state.run.workflow_type, "model": options["model"]})
+        self._start_model(state, step, -1)
+
+    def _start_model(self, state: RunState, step: Step, resume_step: int) -> None:
+        options = state.detail.options
+        step.effect(StartModel(state.run.run_id, options["model"], options["model_input"], resume_step))
+
+    # ---- commands --------------------------------------------------------------------------------------------------
+
+    def handle(self, state: RunState, command: RunCommand, step: Step) -> Any:
+        match command:
+            case ModelStepped():
+                return self._stepped(state, command, step)
+            case ModelStarted():
+                return self._loaded(state, command, step)
+            case ModelFailed(reason=reason):
+                return self._failed(state, step, reason, "model_failed")
+            case FireTimer(timer_id=timer_id):
+                step.clear_timer(timer_id)
+                if timer_id == NEXT_STEP:
+                    progress_of(state).due = 0.0
+                    return self._advance(state, step)
+                return None
+            case PauseRun() | ResumeRun():
+                return {**_address(state), "paused": self._pause(state, step, isinstance(command, PauseRun))}
+            case SignalRun(signal_name="pause" | "resume" as signal):
+                self._pause(state, step, signal == "pause")
+                return {**_address(state), "signal_id": str(state.run.history_length)}
+            case StopRun():
+                self._stop(state, command, step)
+                return {**_address(state), "status": state.run.status}
+            case RegisterTables(tables=tables):
+                return actions.register(step, tables)
+            case DeregisterTables(tables=tables):
+                return actions.deregister(step, tables)
+            case SetRepeatingActions(actions=repeating):
+                return actions.set_repeating(step, repeating)
+            case HoldTasks(task_globs=globs):
+                return self._then_advance(state, step, steering.hold(state, step, globs))
+            case ReleaseTasks(task_globs=globs):
+                return self._then_advance(state, step, steering.release(state, step, globs))
+            case TriggerTasks(task_globs=globs):
+                return self._trigger(state, step, globs)
+            case ExposeRun(wire=wire, facts=facts):
+                options = state.detail.options
+                return step.set_detail(options={**options, "faces": {**options.get("faces", {}), wire: facts}})
+            case ContinueStep():
+                return None
+        raise NotSupported(f"a simulation has no {command.name.replace('_', ' ')}; its steps can be held, released and triggered")
+
+    def _then_advance(self, state: RunState, step: Step, reply: list[str]) -> list[str]:
+        self._advance(state, step)
+        return reply
+
+    # ---- the model -------------------------------------------------------------------------------------------------
+
+    def _loaded(self, state: RunState, command: ModelStarted, step: Step) -> None:
+        progress = progress_of(state)
+        if progress.ready:
+            return
+        progress.pid = int(command.info.get("pid", 0))
+        if progress.loaded:
+            progress.ready = True
+            if progress.computing:
+                step.effect(StepModel(state.run.run_id, progress.computing))
+                return
+        else:
+            problem = _columns_problem(state, command.tables)
+            if problem is not None:
+                return self._failed(state, step, problem, "model_failed")
+            progress.loaded = progress.ready = True
+            progress.steps = command.steps
+            progress.pace_s = max(0.0, float(command.info.get("pace_s", 0.0)))
+            progress.checkpoints = bool(command.info.get("checkpoints"))
+            rows = _append(step, command.tables)
+            step.set_run(status_message=_progress_message(state))
+            step.emit("SimulationLoaded", {"steps": command.steps, "rows": rows})
+        self._advance(state, step)
+
+    def _stepped(self, state: RunState, command: ModelStepped, step: Step) -> None:
+        progress = progress_of(state)
+        if command.step != progress.computing:
+            return
+        problem = _columns_problem(state, command.tables)
+        if problem is not None:
+            return self._failed(state, step, problem, "model_failed")
+        progress.step, progress.computing = command.step, 0
+        rows = _append(step, command.tables)
+        if command.checkpoint is not None:
+            step.set_checkpoint(command.checkpoint)
+        step.emit("StepCompleted", {"step": command.step, "rows": rows})
+        steering.show_ended(state, step, command.step, "succeeded")
+        delay = progress.pace_s + actions.delay_of(state.detail.options.get("repeating_actions", []))
+        progress.due = step.now + delay if delay > 0 else 0.0
+        if command.finished:
+            output = dict(command.summary or {})
+            step.emit("WorkflowCompleted", {"output": output})
+            step.effect(StopModel(state.run.run_id))
+            step.close("completed", output=output)
+        elif state.run.stopping is not None:
+            self._cancelled(state, step)
+        else:
+            step.set_run(status_message=_progress_message(state))
+            self._advance(state, step)
+
+    def _failed(self, state: RunState, step: Step, reason: str, word: str) -> None:
+        progress = progress_of(state)
+        if progress.computing:
+            steering.show_ended(state, step, progress.computing, "failed")
+            progress.computing = 0
+        step.emit("WorkflowFailed", {"message": reason, "reason": word})
+        step.effect(StopModel(state.run.run_id))
+        step.close("failed", reason=word)
+
+    def _advance(self, state: RunState, step: Step) -> None:
+        """Begin the next step if nothing keeps it back; else show it as waiting."""
+        progress = progress_of(state)
+        if not progress.loaded or progress.computing:
+            return
+        number = progress.step + 1
+        if state.run.paused or number in progress.held or not progress.ready:
+            steering.show_waiting(state, step, number)
+        elif progress.due > step.now:
+            steering.show_waiting(state, step, number)
+            if NEXT_STEP not in state.timers:
+                step.set_timer(NEXT_STEP, progress.due, durable=False)
+        else:
+            self._compute(state, step, number)
+
+    def _compute(self, state: RunState, step: Step, number: int) -> None:
+        progress = progress_of(state)
+        progress.computing = number
+        step.clear_timer(NEXT_STEP)
+        steering.show_begun(state, step, number)
+        step.effect(StepModel(state.run.run_id, number))
+
+    # ---- steering --------------------------------------------------------------------------------------------------
+
+    def _pause(self, state: RunState, step: Step, paused: bool) -> bool:
+        if state.run.paused != paused:
+            step.set_run(paused=paused)
+            step.set_run(status_message=_progress_message(state))
+            step.emit("RunPaused" if paused else "RunResumed")
+            self._advance(state, step)
+        return paused
+
+    def _trigger(self, state: RunState, step: Step, globs: Sequence[str]) -> list[str]:
+        progress = progress_of(state)
+        number = progress.next_step
+        if not any(steering.matches(glob, number, "waiting") for glob in globs):
+            raise steering.nothing_to_trigger(state, globs)
+        if not progress.ready or progress.computing:
+            raise CannotNow("the step before it is not done yet, or the model is loading; try again")
+        progress.held.discard(number)
+        step.emit("TasksTriggered", {"tasks": [name_of(number)]})
+        self._compute(state, step, number)
+        return [name_of(number)]
+
+    def _stop(self, state: RunState, command: StopRun, step: Step) -> None:
+        progress = progress_of(state)
+        graceful = command.mode is StopMode.GRACEFUL
+        if graceful and state.run.stopping is not None:
+            return
+        step.emit("StopRequested", {"mode": command.mode.value, **({"reason": command.reason} if command.reason else {})})
+        progress.stop_reason = command.reason
+        if graceful and progress.computing and progress.ready:
+            step.set_run(stopping="graceful", status_message=f"stopping: waiting for step {progress.computing}")
+        elif graceful:
+            self._cancelled(state, step)
+        else:
+            if progress.computing:
+                steering.show_ended(state, step, progress.computing, "failed")
+            step.emit("WorkflowTerminated", _reason(command.reason))
+            step.effect(StopModel(state.run.run_id))
+            step.close("terminated", reason=command.reason)
+
+    def _cancelled(self, state: RunState, step: Step) -> None:
+        reason = progress_of(state).stop_reason
+        step.emit("WorkflowCancelled", _reason(reason))
+        step.effect(StopModel(state.run.run_id))
+        step.close("cancelled", reason=reason)
+
+    # ---- restarts --------------------------------------------------------------------------------------------------
+
+    def dump(self, state: RunState) -> Mapping[str, Any]:
+        return progress_of(state).dump()
+
+    def load(self, state: RunState) -> None:
+        state.private = Progress.of(state.run.data)
+
+    def recover(self, state: RunState, step: Step) -> None:
+        """Take the model up again from its checkpoint; without one the run ends, for what its process knew is lost."""
+        progress = progress_of(state)
+        progress.ready = False
+        if progress.loaded and not progress.checkpoints:
+            steps = f"step {progress.step} of {progress.steps}"
+            self._failed(
+                state, step,
+                f"interrupted after {steps}: the gateway stopped, and the model offers no checkpoints; start it again", "interrupted",
+            )  # fmt: skip
+            return
+        step.emit("RunRestarted")
+        self._start_model(state, step, progress.step if progress.loaded else -1)
+
+
+def _address(state: RunState) -> dict[str, Any]:
+    return {"workflow_id": state.run.workflow_id, "run_id": state.run.run_id}
+
+
+def _reason(reason: str | None) -> dict[str, Any]:
+    return {"reason": reason} if reason else {}
+
+
+def _progress_message(state: RunState) -> str:
+    progress = progress_of(state)
+    if not progress.loaded:
+        return "loading"
+    where = f"step {progress.step} of {progress.steps}"
+    return f"paused after {where}" if state.run.paused else where
+
+
+def _append(step: Step, tables: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    for table in tables:
+        step.append_rows(table["table"], table["columns"], table["rows"])
+    return {table["table"]: len(table["rows"]) for table in tables}
+
+
+def _columns_problem(state: RunState, tables: Sequence[Mapping[str, Any]]) -> str | None:
+    """Why these rows cannot be appended, if so: every append to a table has the same columns."""
+    for table in tables:
+        known = state.tables.get(table["table"])
+        if known is not None and known.columns != tuple((name, kind) for name, kind in table["columns"]):
+            return f"the model changed the columns of table {table['table']}"
+    return None
+
+
+def _repeating_of(options: Mapping[str, Any]) -> actions.Actions:
+    """The repeating actions that a start asks for.
+
+    Raises:
+        RefusedInput: not a list of at most 100 (name, object) pairs, or a senseless sleep.
+    """
+    given = options.get("repeating_actions", [])
+    if not isinstance(given, list) or len(given) > 100:
+        raise RefusedInput("options.repeating_actions: must be a list of at most 100 [name, params] pairs")
+    for action in given:
+        if not isinstance(action, list) or len(action) != 2 or not isinstance(action[0], str) or not isinstance(action[1], dict):
+            raise RefusedInput("options.repeating_actions: each must be a pair of a name and an object")
+    actions.delay_of(given)
+    return given

@@ -1,0 +1,115 @@
+"""From what a start names to a model and its input."""
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from triplane.commands.runs import StartRun
+from triplane.errors import DefinitionNotFound, InvalidDefinition, NotSupported, RefusedInput, TooLarge
+from triplane.models.installed import installed_models
+from triplane.payloads import PayloadError, decode_envelope
+
+PREFIX = "simulation:"
+MAX_DEFINITION_BYTES = 1 << 20
+MAX_DEPTH = 64
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+
+
+async def read_start(start: StartRun, directories: Sequence[str]) -> dict[str, Any]:
+    """The model and its input: `{"model", "input", "title"}`.
+
+    A name is looked up as `NAME.json` in the definition directories, in order, and then among the installed models. The
+    start's own input replaces single keys of the definition's.
+
+    Raises:
+        DefinitionNotFound, InvalidDefinition, TooLarge, NotSupported, RefusedInput.
+    """
+    if start.mode != "live":
+        raise NotSupported(f"run mode {start.mode!r} is not supported for simulations; live is")
+    if start.settings:
+        raise NotSupported(f"--set {next(iter(start.settings))}: simulations have no templates; give an input instead")
+    name = (start.source or {}).get("definition", start.workflow_type)
+    if not isinstance(name, str):
+        raise RefusedInput("source: simulations are started by name, {definition: NAME}")
+    name = name.removeprefix(PREFIX)
+    if not _NAME.fullmatch(name):
+        raise RefusedInput(f"{name!r:.140} is not the name of a simulation: letters, digits, and . _ - after the first")
+    definition = await asyncio.to_thread(_read, name, directories)
+    definition["input"] = {**definition["input"], **_own_input(start.input)}
+    return definition
+
+
+def _read(name: str, directories: Sequence[str]) -> dict[str, Any]:
+    for directory in directories:
+        path = Path(directory, f"{name}.json")
+        if path.is_file():
+            return _parse(path)
+        if Path(directory, f"{name}.xml").is_file():
+            raise NotSupported(f"{name}.xml is for a Cyclus engine, and none is installed here; {name}.json would be read")
+    if name in installed_models():
+        return {"model": name, "input": {}, "title": name}
+    raise DefinitionNotFound(
+        f"no simulation {name!r}: there is no {name}.json in definitions.directories, and no such model among "
+        f"{', '.join(installed_models()) or 'the installed ones (there are none)'}"
+    )
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    if path.stat().st_size > MAX_DEFINITION_BYTES:
+        raise TooLarge(f"{path.name} is larger than {MAX_DEFINITION_BYTES} bytes")
+    try:
+        definition = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise InvalidDefinition(f"{path.name}, line {error.lineno}: {error.msg}", file=path.name, line=error.lineno) from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidDefinition(f"{path.name}: {error}", file=path.name) from error
+    except OSError as error:
+        raise InvalidDefinition(f"{path.name} cannot be read: {error.strerror}", file=path.name) from error
+    if not isinstance(definition, dict):
+        raise InvalidDefinition(f"{path.name}: must be an object with `model` and `input`", file=path.name)
+    for key in definition:
+        if key not in ("model", "input", "title"):
+            raise InvalidDefinition(f"{path.name}: no such key {key!r}; there are model, input, title", file=path.name)
+    model, title = definition.get("model"), definition.get("title", path.stem)
+    if model not in installed_models():
+        raise InvalidDefinition(
+            f"{path.name}: model {model!r} is not installed; there are {', '.join(installed_models())}", file=path.name
+        )
+    source = definition.get("input", {})
+    if not isinstance(source, dict) or not isinstance(title, str):
+        raise InvalidDefinition(f"{path.name}: `input` must be an object and `title` a text", file=path.name)
+    return {"model": model, "input": source, "title": title}
+
+
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _own_input(given: Any) -> Mapping[str, Any]:
+    """A start's own input: an object, alone or as the only argument in a list; nothing is nothing.
+
+    Raises:
+        InvalidDefinition
+    """
+    try:
+        value = decode_envelope(given)
+    except PayloadError as error:
+        raise InvalidDefinition(f"the input cannot be read: {error}") from error
+    if isinstance(value, list) and len(value) <= 1:
+        value = value[0] if value else None
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise InvalidDefinition(f"the input must be one object, not {type(value).__name__}")
+    if not _shallow(value, MAX_DEPTH):
+        raise InvalidDefinition(f"the input is nested more than {MAX_DEPTH} deep")
+    return value
+
+
+def _shallow(value: Any, depth: int) -> bool:
+    if not isinstance(value, dict | list):
+        return True
+    return depth > 0 and all(_shallow(item, depth - 1) for item in (value.values() if isinstance(value, dict) else value))

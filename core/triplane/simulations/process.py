@@ -1,0 +1,159 @@
+"""One child process from the gateway's side: ask, answer, and every way in which it can go wrong."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from triplane.engines.simulation.settings import SimulationSettings
+from triplane.simulations.framing import Decoder, FrameTooLarge, FrameUnreadable, encode
+
+log = logging.getLogger(__name__)
+
+PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONPATH")
+TAIL_BYTES = 2_000
+LINGER_S = 0.5
+"""How long after its end a child's last words may still arrive."""
+
+Answer = Callable[[dict[str, Any]], None]
+End = Callable[[str], None]
+
+
+class ChildProcess(asyncio.SubprocessProtocol):
+    """A child that answers one request at a time. It ends once, with a reason, unless `kill` silenced it.
+
+    Args:
+        on_answer: called with each answer.
+        on_end: called once when the child is gone or was killed for what it did; the argument says why, for people.
+    """
+
+    def __init__(self, settings: SimulationSettings, on_answer: Answer, on_end: End) -> None:
+        self._settings, self._on_answer, self._on_end = settings, on_answer, on_end
+        self._loop = asyncio.get_running_loop()
+        self._decoder = Decoder(settings.max_answer_bytes)
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._doing = ""
+        self._printed = 0
+        self._tail = b""
+        self.ended = False
+
+    @property
+    def pid(self) -> int:
+        """Its process id; 0 before it is there."""
+        return self._transport.get_pid() or 0 if self._transport is not None else 0
+
+    async def start(self) -> None:
+        """Start the process.
+
+        Raises:
+            OSError: no process can be made.
+        """
+        transport, _ = await self._loop.subprocess_exec(
+            lambda: self,
+            sys.executable, "-P", "-m", "triplane.simulations.child", str(os.getpid()), str(self._settings.memory_bytes),
+            stdin=-1, stdout=-1, stderr=-1, cwd="/", env=child_environment(os.environ, self._settings.environment),
+            start_new_session=True,
+        )  # fmt: skip
+        self._transport = transport
+        if self.ended:
+            self._destroy()
+
+    def ask(self, request: dict[str, Any], timeout_s: float) -> None:
+        """Send a request; the answer must come within `timeout_s`."""
+        if self.ended or self._transport is None:
+            return
+        self._doing, self._printed = str(request["do"]), 0
+        self._deadline = self._loop.call_later(timeout_s, self._late, timeout_s)
+        stdin = cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0))
+        stdin.write(encode(request))
+
+    def kill(self) -> None:
+        """End the child without a word to `on_end`."""
+        self.ended = True
+        self._destroy()
+
+    # ---- what the loop calls ---------------------------------------------------------------------------------------
+
+    def pipe_data_received(self, fd: int, data: bytes | str) -> None:
+        assert isinstance(data, bytes)
+        if self.ended:
+            return
+        if fd == 2:
+            self._heard(data)
+            return
+        try:
+            messages = self._decoder.feed(data)
+        except FrameTooLarge as error:
+            self._fail(f"the model flooded the gateway: {error} (engines.simulation.max_answer_bytes)")
+            return
+        except FrameUnreadable as error:
+            self._fail(f"the model's process answered nonsense: {error}")
+            return
+        for message in messages:
+            if self._deadline is None:
+                self._fail("the model's process spoke unasked")
+                return
+            self._deadline.cancel()
+            self._deadline = None
+            self._on_answer(message)
+
+    def _heard(self, data: bytes) -> None:
+        self._printed += len(data)
+        self._tail = (self._tail + data)[-TAIL_BYTES:]
+        log.debug("model_printed: pid %s: %s", self.pid, data[:TAIL_BYTES])
+        if self._printed > self._settings.max_output_bytes:
+            self._fail(
+                f"the model printed more than {self._settings.max_output_bytes} bytes in one {self._doing or 'step'} "
+                "(engines.simulation.max_output_bytes)"
+            )
+
+    def _late(self, timeout_s: float) -> None:
+        self._fail(f"the model did not finish its {self._doing} within {timeout_s:g} s (engines.simulation.{self._doing}_timeout_s)")
+
+    def process_exited(self) -> None:
+        # Its last answer or its dying words may still be in the pipes; a descendant may hold those open for ever.
+        self._loop.call_later(LINGER_S, self._gone)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._gone()
+
+    def _gone(self) -> None:
+        status = self._transport.get_returncode() if self._transport is not None else None
+        if status is not None and status < 0:
+            how = f"was ended by signal {signal.Signals(-status).name}"
+        else:
+            how = f"exited with status {status}"
+        words = self._tail.decode(errors="replace").strip().splitlines()
+        self._fail(f"the model's process {how}" + (f": {words[-1][:500]}" if words else ""))
+
+    def _fail(self, reason: str) -> None:
+        if self.ended:
+            return
+        self.ended = True
+        self._destroy()
+        self._on_end(reason)
+
+    def _destroy(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        transport = self._transport
+        if transport is None:
+            return
+        pid = transport.get_pid()
+        if pid is not None and transport.get_returncode() is None:
+            try:
+                # The whole session: a model may have started processes of its own.
+                os.killpg(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        transport.close()
+
+
+def child_environment(environ: Mapping[str, str], allowed: tuple[str, ...]) -> dict[str, str]:
+    """What a child may know of our environment: how to find programs and packages, and nothing secret."""
+    return {name: environ[name] for name in (*PASSED_ON, *allowed) if name in environ}
