@@ -19,10 +19,8 @@ class UnknownFormat(Exception):
 
 def pack(value: Any) -> bytes:
     """The stored form of plain values; mappings and sequences of any kind become dicts and lists."""
-    try:
-        return FORMAT + _packb(value)
-    except OverflowError:
-        return FORMAT + _packb(_without_big_integers(value))
+    packed: bytes = msgpack.packb(value, default=_extended, unicode_errors="surrogatepass")
+    return FORMAT + packed
 
 
 def unpack(stored: bytes) -> Any:
@@ -38,30 +36,17 @@ def unpack(stored: bytes) -> Any:
     )
 
 
-def _packb(value: Any) -> bytes:
-    packed: bytes = msgpack.packb(value, default=_plain, unicode_errors="surrogatepass")
-    return packed
-
-
-def _plain(value: Any) -> Any:
+def _extended(value: Any) -> Any:
     if isinstance(value, UUID):
         return msgpack.ExtType(_UUID, value.bytes)
+    if isinstance(value, int):
+        return msgpack.ExtType(_BIG_INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
     # Mapping views and frozen containers that engines may pass as plain values.
     if hasattr(value, "items"):
         return dict(value.items())
     if isinstance(value, (set, frozenset)):
         return sorted(value)
     raise TypeError(f"{type(value).__name__} is not a plain value")
-
-
-def _without_big_integers(value: Any) -> Any:
-    if isinstance(value, int) and not -(2**63) <= value < 2**64:
-        return msgpack.ExtType(_BIG_INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
-    if isinstance(value, (list, tuple)):
-        return [_without_big_integers(item) for item in value]
-    if hasattr(value, "items"):
-        return {key: _without_big_integers(item) for key, item in value.items()}
-    return value
 
 
 def _from_extension(code: int, data: bytes) -> Any:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import apsw
 
-from triplane.errors import StorageFull
+from triplane.errors import CommitFailed, StorageFull
 from triplane.store.interface import StoreBroken
 
 DATABASE_NAME = "triplane.sqlite"
@@ -33,9 +33,9 @@ def open_writer(path: Path, vfs: str | None) -> apsw.Connection:
     connection.pragma("cache_size", -_WRITER_CACHE_KIB)
     connection.pragma("temp_store", "memory")
     connection.pragma("trusted_schema", False)
-    # SQLite's own checkpoints swallow a failed sync; the writer makes them itself and does not.
+    # SQLite's own checkpoints swallow a failed sync, and one on close would try it again: the writer makes them itself.
     connection.pragma("wal_autocheckpoint", 0)
-    # A failed sync must also be noticed on the file, not only on the log.
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     synchronous = connection.pragma("synchronous")
     if journal_mode != "wal" or synchronous != 2:
         connection.close()
@@ -80,7 +80,7 @@ class Readers:
 
 
 def meaning_of(error: BaseException) -> BaseException:
-    """What a failed write means for the process: `StorageFull`, `StoreBroken`, or the error as it is."""
+    """What a failed write means for the process: `StorageFull`, `CommitFailed`, `StoreBroken`, or the error as it is."""
     if isinstance(error, apsw.FullError):
         return StorageFull("the disk that holds the data directory is full; make room, reads go on meanwhile")
     if isinstance(error, apsw.IOError):
@@ -90,4 +90,7 @@ def meaning_of(error: BaseException) -> BaseException:
         return StoreBroken(f"the data directory cannot be written durably any more: {error}")
     if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
         return StoreBroken(f"the store's file is damaged: {error}; run `triplane verify`")
+    if isinstance(error, (ValueError, TypeError, OverflowError, apsw.ConstraintError)):
+        # A value that cannot be stored, such as one nested beyond every limit: the group's fault, not the disk's.
+        return CommitFailed(f"a change could not be stored: {error}")
     return error

@@ -44,7 +44,7 @@ class SqliteHistoryStore:
         """Events with sequence > `after`, oldest first, at most `limit`; none of an unknown run."""
         try:
             return self._read(run_id, after, limit)
-        except (apsw.CorruptError, apsw.NotADBError) as error:
+        except (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError) as error:
             raise HistoryDamaged(f"history of run {run_id} after event {after} cannot be read: {error}") from error
 
     def verify(self, run_id: str) -> int:
@@ -60,6 +60,8 @@ class SqliteHistoryStore:
         if run is None:
             return []
         key, length, head = run
+        if not isinstance(length, int) or length < 0 or (length == 0 and head != first_head(run_id)):
+            raise HistoryDamaged(f"history of run {run_id}: its length cannot be trusted")
         expected = min(limit, length - after)
         if expected <= 0:
             return []
@@ -77,7 +79,8 @@ class SqliteHistoryStore:
         for seq, (stored_seq, body, checksum) in enumerate(rows, after + 1):
             if stored_seq != seq:
                 raise HistoryDamaged(f"history of run {run_id}: event {seq} is missing")
-            if chained(previous, body) != checksum:
+            # A damaged page may give any type in place of a blob.
+            if not isinstance(body, bytes) or chained(previous, body) != checksum:
                 raise HistoryDamaged(f"history of run {run_id}: event {seq} does not match its checksum")
             previous = checksum
             events.append(_event_from(run_id, seq, body))

@@ -38,11 +38,11 @@ class DirectoryLock:
         """Give the directory up; a second call does nothing."""
         if self._fd >= 0:
             os.ftruncate(self._fd, 0)
-            os.close(self._fd)
-            self._fd = -1
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+            self.forget()
 
-    def forget_in_child(self) -> None:
-        """A forked child must not keep the lock alive after its parent died."""
+    def forget(self) -> None:
+        """Close the file without unlocking: what a forked child does, lest it keep the lock when its parent dies."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -74,7 +74,7 @@ _held: "weakref.WeakSet[DirectoryLock]" = weakref.WeakSet()
 
 def _after_fork() -> None:
     for lock in list(_held):
-        lock.forget_in_child()
+        lock.forget()
 
 
 os.register_at_fork(after_in_child=_after_fork)

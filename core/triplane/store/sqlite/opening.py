@@ -35,7 +35,7 @@ class SqliteStore:
     """A store, opened: it owns its data directory until closed."""
 
     def __init__(self, path: Path, vfs: str | None, lock: DirectoryLock | None, writing: apsw.Connection | None) -> None:
-        self._lock, self._writing = lock, writing
+        self._lock, self._writing, self._closed = lock, writing, False
         self._readers = Readers(path, vfs)
         guard = threading.Lock()
         self.writer: SqliteWriter | ReadOnlyWriter = ReadOnlyWriter() if writing is None else SqliteWriter(writing, guard)
@@ -58,12 +58,15 @@ class SqliteStore:
 
     def close(self) -> None:
         """Copy the log into the file, close every connection and give the directory up; a second call does nothing."""
+        self._readers.close()
+        if self._closed:
+            return
+        self._closed = True
         writer = self.writer
         if isinstance(writer, SqliteWriter):
             # What cannot be copied now is in the log, and is replayed at the next start.
             with contextlib.suppress(StoreBroken, apsw.Error):
                 writer.checkpoint()
-        self._readers.close()
         if self._writing is not None:
             self._writing.close(True)
         if self._lock is not None:

@@ -64,8 +64,8 @@ class SqliteWriter:
 
         Raises:
             StorageFull: nothing was written; a later commit may succeed.
+            CommitFailed: a slice holds what cannot be stored, or contradicts what is stored; nothing was written.
             StoreBroken: a sync failed or the file is damaged; every later commit raises it too, without another try.
-            ValueError: a slice changes something of a run and does not hold the run.
         """
         with self._guard:
             if self._broken is not None:
@@ -88,18 +88,18 @@ class SqliteWriter:
                 self._copy_log()
 
     def checkpoint(self) -> None:
-        """Copy the log into the file; what `close` does first, so that the next start has nothing to replay."""
+        """Copy the whole log into the file and empty it, so that the file alone is the store and the next start is quick."""
         with self._guard:
             if self._broken is None:
-                self._copy_log()
+                self._copy_log(apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
     def _count_log(self, connection: apsw.Connection, database: str, pages: int) -> int:
         self._log_pages = pages
         return apsw.SQLITE_OK
 
-    def _copy_log(self) -> None:
+    def _copy_log(self, mode: int = apsw.SQLITE_CHECKPOINT_PASSIVE) -> None:
         try:
-            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            self._connection.wal_checkpoint(mode=mode)
             self._log_pages = 0
         except (apsw.BusyError, apsw.LockedError, apsw.FullError):
             # The group is in the log and safe; the log grows on until there is room.

@@ -1,0 +1,46 @@
+"""All that a store holds, as values that can be compared."""
+
+from typing import Any
+
+from triplane.store.interface import Store
+
+MANY = 1_000_000
+
+
+def contents(store: Store) -> dict[str, Any]:
+    """Every run with all its parts, and what belongs to no run; reads and verifies every history."""
+    runs: dict[str, Any] = {}
+    for namespace in store.namespaces.all():
+        after: str | None = None
+        while True:
+            page = store.runs.page(
+                namespace.name, engine=None, workflow_type=None, statuses=(), open=None, text="", limit=500, after=after
+            )
+            for newest, _ in page.runs:
+                for run, _ in store.runs.chain(namespace.name, newest.workflow_id).runs:
+                    runs[run.run_id] = _run_contents(store, run.run_id)
+            after = page.next
+            if after is None:
+                break
+    return {
+        "runs": runs,
+        "open": store.runs.open_run_ids(),
+        "cursor": store.last_cursor(),
+        "workers": store.workers.all(),
+        "namespaces": store.namespaces.all(),
+        "audit": store.audit.read(None, None, MANY),
+    }
+
+
+def _run_contents(store: Store, run_id: str) -> dict[str, Any]:
+    stored = store.runs.load(run_id)
+    assert stored is not None
+    return {
+        "stored": stored,
+        "history": store.histories.read(run_id, 0, MANY),
+        "tables": {
+            name: (store.tables.columns(run_id, name), store.tables.read(run_id, name, 0, MANY))
+            for name in store.tables.names(run_id)
+        },
+        "checkpoint": store.runs.checkpoint(run_id),
+    }
