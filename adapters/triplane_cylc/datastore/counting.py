@@ -1,0 +1,63 @@
+"""How many tasks are in which state, kept by adding and taking away, never by counting again.
+
+Source: cylc.md section 7 (group states), 3.3 (totals).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from sortedcontainers import SortedDict
+
+from triplane.entities import FINAL_TASK_STATES
+from triplane_cylc.datastore.elements import TaskProxy, no_totals
+from triplane_cylc.datastore.identity import cycle_order
+
+FLAGS = ("is_held", "is_queued", "is_runahead", "is_retry", "is_wallclock", "is_xtriggered")
+
+
+@dataclass(slots=True)
+class Counts:
+    """Tasks by state, and tasks by flag, of a family proxy or of the whole workflow."""
+
+    states: dict[str, int] = field(default_factory=no_totals)
+    flags: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FLAGS, 0))
+    size: int = 0
+
+    def add(self, proxy: TaskProxy, sign: int) -> None:
+        """Count a task proxy as it is now (+1), or take it out again (-1) before it changes."""
+        self.states[proxy.state] += sign
+        self.size += sign
+        for flag in FLAGS:
+            if getattr(proxy, flag):
+                self.flags[flag] += sign
+
+    def present(self) -> list[str]:
+        """States that at least one task is in, in the fixed order of states."""
+        return [state for state, count in self.states.items() if count]
+
+
+class ActiveCycles:
+    """Cycles with unfinished tasks, in order."""
+
+    def __init__(self) -> None:
+        self._open: SortedDict = SortedDict()
+
+    def add(self, proxy: TaskProxy, sign: int) -> None:
+        """Count a task proxy as `Counts.add` does."""
+        if proxy.state in FINAL_TASK_STATES:
+            return
+        key = (cycle_order(proxy.cycle_point), proxy.cycle_point)
+        count = self._open.get(key, 0) + sign
+        if count:
+            self._open[key] = count
+        else:
+            del self._open[key]
+
+    def ends(self) -> tuple[str, str]:
+        """The oldest and the newest active cycle; empty where none is."""
+        if not self._open:
+            return "", ""
+        return self._open.peekitem(0)[0][1], self._open.peekitem(-1)[0][1]
+
+    def __iter__(self) -> Iterator[str]:
+        return (key[1] for key in self._open)
