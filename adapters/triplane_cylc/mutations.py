@@ -158,6 +158,11 @@ def _release(args: Args, target: Target) -> Planned:
     return _queued(ReleaseTasks(**target.fields(), task_globs=check_task_ids(args["tasks"])))
 
 
+def _release_all(args: Args, target: Target) -> Planned:
+    # What `cylc release --all` sends: there is no hold point here to remove, so all that it does is release.
+    return _queued(ReleaseTasks(**target.fields(), task_globs=("*",)))
+
+
 def _kill(args: Args, target: Target) -> Planned:
     return _queued(KillTasks(**target.fields(), task_globs=check_task_ids(args["tasks"])))
 
@@ -220,7 +225,7 @@ _PLANNERS: Final[Mapping[str, Callable[[Args, Target], Planned]]] = {
     "poll": _poll,
     "trigger": _trigger,
     "message": _message,
-    "releaseHoldPoint": _unsupported("hold points are not supported by this gateway: release the tasks by name"),
+    "releaseHoldPoint": _release_all,
     "setHoldPoint": _unsupported("hold points are not supported by this gateway: hold the tasks by name"),
     "reload": _unsupported("reloading a definition is not supported by this gateway"),
     "setVerbosity": _unsupported("the log level belongs to the gateway, not to a run: set gateway.log_level"),

@@ -1,0 +1,118 @@
+"""The commands of the real Cylc 8.5.4 on a run that the gateway shows."""
+
+import asyncio
+import json
+
+import pytest
+
+from interop.cylc_house import CylcHouse
+from triplane.testing import eventually
+
+
+@pytest.fixture
+async def house(tmp_path):
+    async with CylcHouse(tmp_path) as house:
+        await house.face()
+        yield house
+
+
+async def test_scan_finds_the_run_and_sees_its_state(house):
+    plain = await house.cylc("scan")
+    assert (plain.code, plain.out.split()[0]) == (0, house.workflow_id)
+    await house.set_paused(True)
+    rich = await house.cylc("scan", "-t", "rich", "--color=never")
+    assert rich.code == 0 and house.workflow_id in rich.out
+    paused, running = await asyncio.gather(
+        house.cylc("scan", "--states=paused", "-t", "name"), house.cylc("scan", "--states=running", "-t", "name")
+    )
+    assert (paused.out.split(), running.out.split()) == ([house.workflow_id], [])
+
+
+async def test_ping_says_where_and_client_ping_workflow_says_true(house):
+    ping, client = await asyncio.gather(house.cylc("ping", house.workflow_id), house.client("ping_workflow"))
+    assert ping.code == 0 and ping.out.strip().rpartition(":")[2].isdigit()
+    assert (client.code, client.out.strip()) == (0, "true")
+
+
+async def test_client_reaches_every_endpoint_and_prints_errors(house):
+    api, entire, elements, unknown = await asyncio.gather(
+        house.client("api"),
+        house.client("pb_entire_workflow"),
+        house.client("pb_data_elements", {"element_type": "task_proxies"}),
+        house.client("nosuch"),
+    )
+    assert "graphql" in json.loads(api.out)
+    assert '"~' in entire.out and "taskProxies" in entire.out
+    assert elements.out.count('"state": "waiting"') == 3
+    assert unknown.code == 1 and "No method by the name 'nosuch' at Cylc 8.5.4" in unknown.err
+
+
+async def test_hold_and_release_change_what_dump_prints(house):
+    held = await house.cylc("hold", f"{house.workflow_id}//1/b")
+    assert (held.code, held.out.strip()) == (0, "Command queued"), held.err
+    dump = await house.cylc("dump", "-t", house.workflow_id)
+    assert dump.code == 0, dump.err
+    lines = {line.split(",")[0].strip(): line for line in dump.out.splitlines()}
+    assert sorted(lines) == ["a", "b", "c"]
+    assert ["held" in line and "not-held" not in line for _, line in sorted(lines.items())] == [False, True, False]
+    released = await house.cylc("release", f"{house.workflow_id}//1/b")
+    assert released.code == 0
+    assert "not-held" in (await house.cylc("dump", "-t", house.workflow_id)).out.splitlines()[1]
+
+
+async def test_pause_and_play_steer_the_run(house):
+    assert (await house.cylc("pause", house.workflow_id)).code == 0
+    assert house.run.paused
+    play = await house.cylc("play", house.workflow_id)
+    assert play.code == 0 and "already-running" in play.out
+    assert not house.run.paused
+
+
+@pytest.mark.parametrize(("option", "status"), [((), "cancelled"), (("--kill",), "terminated"), (("--now",), "cancelled")])
+async def test_stop_ends_the_run_and_waits_until_it_is_gone(house, option, status):
+    stop = await house.cylc("stop", *option, "--max-polls=10", "--interval=1", house.workflow_id)
+    assert stop.code == 0, stop.err
+    assert house.run.status == status
+    assert (await house.cylc("scan", "-t", "name")).out.split() == []
+    after = await house.cylc("ping", house.workflow_id)
+    assert after.code == 1 and "is not running" in after.err
+
+
+async def test_a_stopped_runs_directory_refuses_to_be_played_and_says_what_to_do(house):
+    await house.close_run()
+    await eventually("the contact file is gone", lambda: not (house.service() / "contact").exists())
+    play = await house.cylc("play", "--no-detach", house.workflow_id)
+    assert play.code != 0 and f"triplane play {house.workflow_id}" in play.err
+    assert not (house.service() / "contact").exists()
+
+
+async def test_validate_says_why_the_stub_is_no_definition(house):
+    outcome = await house.cylc("validate", house.workflow_id)
+    assert outcome.code == 1 and f"use: triplane play {house.workflow_id}" in outcome.err
+
+
+async def test_what_the_core_refuses_is_printed_and_the_exit_code_says_so(house):
+    outcome = await house.cylc("trigger", f"{house.workflow_id}//1/a")
+    assert outcome.code == 1 and "have no trigger_tasks" in outcome.err + outcome.out
+
+
+async def test_a_command_for_another_run_on_this_ones_address_is_refused(house):
+    query = {"request_string": 'mutation { pause(workflows: ["other"]) { result } }'}
+    outcome = await house.client("graphql", query)
+    assert "No matching workflow in ['~" in outcome.out and not house.run.paused
+
+
+async def test_message_of_a_job_exits_0_once_it_has_an_answer(house):
+    outcome = await house.cylc("message", "--", house.workflow_id, "1/a/01", "hello")
+    assert outcome.code == 0 and "INFO - hello" in outcome.out
+
+
+async def test_show_and_dump_of_the_whole_run_print_without_a_traceback(house):
+    show, dump, version = await asyncio.gather(
+        house.cylc("show", f"{house.workflow_id}//1/a"),
+        house.cylc("dump", house.workflow_id),
+        house.cylc("get-workflow-version", house.workflow_id),
+    )
+    assert show.code == 0 and "state: waiting" in show.out, show.err
+    assert dump.code == 0 and "status=running" in dump.out, dump.err
+    assert version.out.strip() == "8.5.4"
