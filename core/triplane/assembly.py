@@ -1,50 +1,86 @@
 """Putting a gateway together: store, engines, services. Used by `serve`, and by tests that need a real one."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from triplane.auth import Authenticator
-from triplane.config import Config
+from triplane.config import Config, ConfigError, Problem
 from triplane.engines.base import Engine
+from triplane.engines.simulation.settings import SimulationSettings
 from triplane.gateway import Gateway
+from triplane.jobs.runner import JobRunner
+from triplane.jobs.service import JobService
+from triplane.jobs.service import JobService, UnknownPlatformParts
 from triplane.limits import Limits
-from triplane.service import Service
+from triplane.simulations.service import ModelService
 from triplane.store.interface import Store
+
+
+@dataclass(frozen=True, slots=True)
+class PlugIns:
+    """Classes by entry-point name."""
+
+    adapters: Mapping[str, Any]
+    engines: Mapping[str, type[Engine]]
+    job_runners: Mapping[str, type[JobRunner]]
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """A gateway that is not started yet, and the service that must be told when all adapters are."""
+
+    gateway: Gateway
+    jobs: JobService
+
+    def begin_jobs(self) -> None:
+        """Let jobs be submitted and polled, now that every adapter has offered what it can.
+
+        Raises:
+            ConfigError: a platform names a method or runner that is not there.
+        """
+        try:
+            self.jobs.begin(self.gateway.tracking)
+        except ValueError as error:
+            problems = [line.partition(": ") for line in str(error).splitlines()]
+            raise ConfigError([Problem(path, message) for path, _, message in problems]) from error
 
 
 def assemble(
     config: Config,
     store: Store,
-    engines: Mapping[str, type[Engine]],
+    plug_ins: PlugIns,
     authenticator: Authenticator,
     on_broken: Callable[[BaseException], None],
-) -> Gateway:
-    """A gateway over an open store, not started yet.
+) -> House:
+    """A gateway over an open store.
 
     Args:
-        engines: engine classes by name.
         on_broken: called when nothing can be made durable any more.
     """
-    made = {name: engine() for name, engine in engines.items()}
-    return Gateway(
+    sections = {name: getattr(config.engines, name) for name in type(config.engines).model_fields}
+    engines = {name: _engine(kind, sections.get(name)) for name, kind in plug_ins.engines.items()}
+    runners = {name: kind() for name, kind in plug_ins.job_runners.items()}
+    jobs = JobService(config.jobs.run_dir, config.platforms, runners)
+    simulation = sections.get("simulation")
+    models = ModelService(simulation if isinstance(simulation, SimulationSettings) else None)
+    gateway = Gateway(
         store,
-        made,
-        services_for(config),
+        engines,
+        [jobs, models],
         settings=config,
         authenticator=authenticator,
         limits=Limits(**config.limits.model_dump()),
         definition_directories=[str(directory) for directory in config.definitions.directories],
-        engine_settings=engine_settings(config),
+        engine_settings={**sections, "jobs": config.jobs, "platforms": config.platforms},
         on_broken=on_broken,
     )
+    return House(gateway, jobs)
 
 
-def engine_settings(config: Config) -> dict[str, Any]:
-    """What engines may read when they prepare a run: each engine's own section, and `jobs` and `platforms`."""
-    own = {name: getattr(config.engines, name) for name in type(config.engines).model_fields}
-    return {**own, "jobs": config.jobs, "platforms": config.platforms}
-
-
-def services_for(config: Config) -> list[Service]:
-    """The core's services, in the order in which effects may need them."""
-    return []
+def _engine(kind: type[Engine], section: Any) -> Engine:
+    """An engine; one that declares a `config_model` has its section as `settings`."""
+    engine = kind()
+    if section is not None and hasattr(kind, "config_model"):
+        engine.settings = section  # type: ignore[attr-defined]
+    return engine

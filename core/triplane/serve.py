@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from triplane.adapter import Adapter, AdapterError
-from triplane.assembly import assemble
+from triplane.assembly import PlugIns, assemble
 from triplane.auth import is_loopback
 from triplane.config import Config, ConfigError, Problem
 from triplane.credentials import authenticator_for
@@ -28,15 +28,14 @@ class CannotServe(Exception):
 
 async def serve(
     config: Config,
-    adapters: Mapping[str, type[Adapter]],
-    engines: Mapping[str, Any],
+    plug_ins: PlugIns,
     announce: Callable[[str], None],
     stop: asyncio.Event | None = None,
 ) -> int:
     """Serve until SIGTERM or SIGINT (or `stop`), then drain within `gateway.drain_s`.
 
     Args:
-        adapters, engines: plug-in classes by name.
+        plug_ins: what is installed.
         announce: called with one line per wire when it is ready, and a last one for the whole.
         stop: set it to stop; made here if absent.
 
@@ -46,7 +45,7 @@ async def serve(
     Raises:
         CannotServe, ConfigError: before anything was served.
     """
-    check_reach(config, adapters)
+    check_reach(config, plug_ins.adapters)
     authenticator = authenticator_for(config)
     stop = stop or asyncio.Event()
     _stop_on_signals(stop)
@@ -64,24 +63,25 @@ async def serve(
         # What cannot be made durable must not be acknowledged: the process ends, and a supervisor may start it anew.
         log.error("store_failed", reason=str(error))
         failures.append(error)
-        gateway.broken = error
+        house.gateway.broken = error
         stop.set()
 
     started: dict[str, Adapter] = {}
-    gateway = assemble(config, store, engines, authenticator, on_broken)
+    house = assemble(config, store, plug_ins, authenticator, on_broken)
+    gateway = house.gateway
     try:
         open_runs = await gateway.start()
         log.info("store_opened", data_dir=str(config.gateway.data_dir), open_runs=open_runs)
         for name in config.enabled_adapters():
             if stop.is_set():
                 break
-            adapter = adapters[name]()
+            adapter: Adapter = plug_ins.adapters[name]()
             await adapter.start(gateway, config.adapter(name))
             started[name] = adapter
             gateway.part(name, True)
             announce(f"{name}: ready at {', '.join(adapter.endpoints()) or 'no address yet'}")
         if not stop.is_set():
-            check_tracking(config, gateway)
+            house.begin_jobs()
             announce(f"triplane: ready, with {open_runs} open run{'' if open_runs == 1 else 's'} from {config.gateway.data_dir}")
             await stop.wait()
     except AdapterError as error:
@@ -96,7 +96,7 @@ async def serve(
     return 0
 
 
-def check_reach(config: Config, adapters: Mapping[str, type[Adapter]]) -> None:
+def check_reach(config: Config, adapters: Mapping[str, Any]) -> None:
     """Refuse to listen off loopback where nobody has to say who they are.
 
     An adapter whose wire proves who is there by itself (CURVE keys, socket owners) says so with `authenticates_peers = True`.
@@ -117,25 +117,6 @@ def check_reach(config: Config, adapters: Mapping[str, type[Adapter]]) -> None:
                     "add [[auth.tokens]], or listen on 127.0.0.1",
                 )
             )
-    if problems:
-        raise ConfigError(problems)
-
-
-def check_tracking(config: Config, gateway: Gateway) -> None:
-    """Refuse platforms whose jobs would report in a way that no adapter offers.
-
-    Raises:
-        ConfigError: naming the setting.
-    """
-    offered = {"poll", *gateway.tracking}
-    problems = [
-        Problem(
-            f"platforms.{name}.communication_method",
-            f"no adapter that is on offers {platform.communication_method!r}; offered: {', '.join(sorted(offered))}",
-        )
-        for name, platform in config.platforms.items()
-        if platform.communication_method not in offered and "communication_method" in platform.model_fields_set
-    ]
     if problems:
         raise ConfigError(problems)
 

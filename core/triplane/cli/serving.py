@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from triplane.assembly import PlugIns
 from triplane.cli.configuring import ConfigFile, read_config
 from triplane.cli.outcome import CommandFailure, ExitCode
 from triplane.config import Config, ConfigError, load_group
@@ -28,12 +29,21 @@ def run_gateway(config: Config, announce: Callable[[str], None]) -> int:
     configure_logging(config.gateway.log_level, config.gateway.log_format)
     try:
         with asyncio.Runner(loop_factory=_loop_factory(config)) as runner:
-            return runner.run(serve(config, load_group("triplane.adapters"), load_group("triplane.engines"), announce))
+            return runner.run(serve(config, installed_plug_ins(), announce))
     except ConfigError as error:
         lines = "\n".join(f"  {problem}" for problem in error.problems)
         raise CommandFailure(f"the config cannot be used:\n{lines}", ExitCode.USAGE) from error
     except CannotServe as error:
         raise CommandFailure(str(error), ExitCode.FAILED, "`triplane doctor` looks at everything that a gateway needs.") from error
+
+
+def installed_plug_ins() -> PlugIns:
+    """Everything that serves by entry point.
+
+    Raises:
+        ConfigError: one of them cannot be loaded.
+    """
+    return PlugIns(load_group("triplane.adapters"), load_group("triplane.engines"), load_group("triplane.job_runners"))
 
 
 def _loop_factory(config: Config) -> Callable[[], asyncio.AbstractEventLoop]:

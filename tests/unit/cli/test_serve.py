@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import pytest
 
 from triplane.adapter import AdapterError
+from triplane.assembly import PlugIns
 from triplane.config import Config, ConfigError, Section, load, model_for, setting
 from triplane.jobs.platforms import PlatformSettings
 from triplane.serve import CannotServe, serve
@@ -78,7 +79,7 @@ class Serving:
             self.ready.set()
 
     def run(self) -> "asyncio.Task[int]":
-        return asyncio.ensure_future(serve(self.config, self.adapters, {"still": StillEngine}, self.announce, self.stop))
+        return asyncio.ensure_future(serve(self.config, PlugIns(self.adapters, {"still": StillEngine}, {}), self.announce, self.stop))
 
 
 async def test_each_wire_is_announced_and_a_stop_ends_with_code_0(tmp_path: Path) -> None:
@@ -148,7 +149,7 @@ async def test_a_token_file_without_a_digest_is_named_and_not_quoted(tmp_path: P
 
 async def test_a_platform_whose_method_nobody_offers_is_refused(tmp_path: Path) -> None:
     serving = Serving(tmp_path, PlainAdapter, extra='[platforms.far]\ncommunication_method = "pigeon"\n')
-    with pytest.raises(ConfigError, match="platforms.far.communication_method: no adapter that is on offers 'pigeon'"):
+    with pytest.raises(ConfigError, match="platforms.far.communication_method: no adapter offers 'pigeon'"):
         await asyncio.wait_for(serving.run(), 10)
     assert PlainAdapter.life == ["started", "stopped"]
 
