@@ -97,27 +97,28 @@ class JobService:
             tracking: the methods that adapters have offered, by name.
 
         Raises:
-            ValueError: a platform's method or runner is not there; the message names the settings, one a line.
+            ValueError: a platform's method or runner is not there; a line for each, `SETTING: what is wrong`.
         """
         problems = self._problems(tracking)
         if problems:
-            raise ValueError("\n".join(problems))
+            raise ValueError("\n".join(f"{setting}: {problem}" for setting, problem in problems))
         self._tracking = tracking
         self._has_begun = True
         self._bus.spawn(self._poll_when_due(), "job polls")
         waiting, self._waiting = self._waiting, []
         self.carry_out(waiting)
 
-    def _problems(self, tracking: Mapping[str, TrackingMethod]) -> list[str]:
+    def _problems(self, tracking: Mapping[str, TrackingMethod]) -> list[tuple[str, str]]:
         problems = []
         for name, platform in self._platforms.items():
             method = platform.communication_method
             if method != POLL and method not in tracking and "communication_method" in platform.model_fields_set:
                 offered = ", ".join(sorted([POLL, *tracking]))
-                problems.append(f"platforms.{name}.communication_method: no adapter offers {method!r}; there are {offered}")
+                setting = f"platforms.{name}.communication_method"
+                problems.append((setting, f"no adapter that is on offers {method!r}; offered: {offered}"))
             if platform.job_runner not in self._runners:
                 known = ", ".join(sorted(self._runners))
-                problems.append(f"platforms.{name}.job_runner: no runner {platform.job_runner!r} is installed; there are {known}")
+                problems.append((f"platforms.{name}.job_runner", f"no runner {platform.job_runner!r} is installed; there are {known}"))
         return problems
 
     async def drain(self) -> None:

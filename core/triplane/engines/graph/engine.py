@@ -1,7 +1,6 @@
 """The graph engine: which step follows which command. All work is done in the modules beside this one."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 from triplane.commands import (
@@ -81,7 +80,7 @@ class GraphEngine:
         graph = await read_definition(source)
         kept: dict[str, Any] = {"text": source.decode()}
         if files is not None and len(files) > 1:
-            kept["directory"] = await keep_source(Path(preparation.settings["jobs"]["run_dir"]), preparation.run_id, files)
+            kept["directory"] = await keep_source(preparation.settings["jobs"].run_dir, preparation.run_id, files)
         elif files is None and path.name == FILE_NAME:
             kept["directory"] = str(path.parent)
         return {"graph": graph, "source": kept}
