@@ -6,7 +6,7 @@ subscribers, then the sockets (T15, T19). File work happens off the event loop.
 
 import asyncio
 import getpass
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,5 +180,7 @@ def _keys_for(directory: FaceDirectory) -> FaceKeys:
 
 
 def _definition_text(detail: RunDetail) -> str | None:
-    text: Any = detail.definition.get("source") if detail.definition else None
+    """The text the run was started with, where its engine keeps one (`{"source": {"text": ...}}`)."""
+    source: Any = detail.definition.get("source")
+    text = source.get("text") if isinstance(source, Mapping) else None
     return text if isinstance(text, str) else None

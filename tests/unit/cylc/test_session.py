@@ -71,7 +71,8 @@ async def test_a_name_that_is_no_endpoint_is_never_looked_up_anywhere_else(name)
 @pytest.mark.parametrize(
     ("endpoint", "args"),
     [
-        ("ping_workflow", {"x": 1}), ("api", {"bogus": 1}), ("api", {"endpoint": 5}), ("graphql", {}), ("graphql", {"request_string": None}),
+        ("ping_workflow", {"x": 1}), ("api", {"bogus": 1}), ("api", {"endpoint": 5}), ("graphql", {}),
+        ("graphql", {"request_string": None}),
         ("graphql", {"request_string": "{"}), ("graphql", {"request_string": "{ nosuch }"}), ("graphql", {"bogus": 1}),
         ("graphql", {"request_string": "{ workflows { id } }", "variables": []}), ("pb_data_elements", {}),
         ("pb_data_elements", {"element_type": "all"}), ("pb_data_elements", {"element_type": 1}), ("pb_entire_workflow", {"x": 1}),
@@ -183,8 +184,12 @@ def test_a_trigger_in_the_runs_one_flow_is_a_command(flow):
     assert planned.command.task_globs == ("1/a",)
 
 
+def graphql_body(text):
+    return json.dumps({"command": "graphql", "args": {"request_string": text}}).encode()
+
+
 @settings(max_examples=60)
-@given(st.binary(max_size=100) | st.text(max_size=60).map(lambda text: json.dumps({"command": "graphql", "args": {"request_string": text}}).encode()))
+@given(st.binary(max_size=100) | st.text(max_size=60).map(graphql_body))
 async def test_any_body_has_a_reply_that_is_json(body):
     reply = open_session().receive(body)
     reply = await reply if inspect.isawaitable(reply) else reply
