@@ -10,8 +10,6 @@ from triplane.engines.base import Engine
 from triplane.engines.simulation.settings import SimulationSettings
 from triplane.gateway import Gateway
 from triplane.jobs.runner import JobRunner
-from triplane.jobs.service import JobService
-from triplane.jobs.service import JobService, UnknownPlatformParts
 from triplane.limits import Limits
 from triplane.simulations.service import ModelService
 from triplane.store.interface import Store
@@ -41,9 +39,8 @@ class House:
         """
         try:
             self.jobs.begin(self.gateway.tracking)
-        except ValueError as error:
-            problems = [line.partition(": ") for line in str(error).splitlines()]
-            raise ConfigError([Problem(path, message) for path, _, message in problems]) from error
+        except UnknownPlatformParts as error:
+            raise ConfigError([Problem(path, message) for path, message in error.problems]) from error
 
 
 def assemble(

@@ -149,7 +149,7 @@ async def test_a_token_file_without_a_digest_is_named_and_not_quoted(tmp_path: P
 
 async def test_a_platform_whose_method_nobody_offers_is_refused(tmp_path: Path) -> None:
     serving = Serving(tmp_path, PlainAdapter, extra='[platforms.far]\ncommunication_method = "pigeon"\n')
-    with pytest.raises(ConfigError, match="platforms.far.communication_method: no adapter offers 'pigeon'"):
+    with pytest.raises(ConfigError, match="platforms.far.communication_method: no adapter that is on offers 'pigeon'"):
         await asyncio.wait_for(serving.run(), 10)
     assert PlainAdapter.life == ["started", "stopped"]
 
