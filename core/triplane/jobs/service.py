@@ -43,6 +43,14 @@ JobAddress = tuple[str, str, str, int]
 """(run id, cycle, name, submit number)"""
 
 
+class UnknownPlatformParts(Exception):
+    """Platforms name what is not there; `problems` are (setting, what is wrong) pairs."""
+
+    def __init__(self, problems: list[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"{setting}: {problem}" for setting, problem in problems))
+        self.problems = problems
+
+
 @dataclass
 class _Work:
     """A job's effects that are not carried out yet."""
@@ -97,11 +105,11 @@ class JobService:
             tracking: the methods that adapters have offered, by name.
 
         Raises:
-            ValueError: a platform's method or runner is not there; a line for each, `SETTING: what is wrong`.
+            UnknownPlatformParts: a platform's method or runner is not there.
         """
         problems = self._problems(tracking)
         if problems:
-            raise ValueError("\n".join(f"{setting}: {problem}" for setting, problem in problems))
+            raise UnknownPlatformParts(problems)
         self._tracking = tracking
         self._has_begun = True
         self._bus.spawn(self._poll_when_due(), "job polls")
