@@ -20,7 +20,8 @@ from triplane.store.sqlite import SqliteStore, open_store
 
 COLUMNS = (("n", "int"),)
 NAMES = st.sampled_from("abcd")
-WORKFLOWS = st.sampled_from(["left", "right", "third"])
+WORKFLOWS = ("left", "right", "third")
+PICKS = st.integers(0, 2)
 
 
 @dataclass
@@ -57,7 +58,7 @@ class StoreModel(RuleBasedStateMachine):
 
     @initialize()
     def first_run(self) -> None:
-        self.start_run("left")
+        self.start_run(0)
 
     def add(self, model: ModelRun, change: Slice) -> None:
         self.cursor += 1
@@ -70,14 +71,22 @@ class StoreModel(RuleBasedStateMachine):
         model.history.append(event)
         return [event]
 
-    def open_model(self, workflow_id: str) -> ModelRun | None:
-        model = self.runs.get(self.newest.get(workflow_id, ""))
-        return model if model is not None and model.run.is_open else None
+    def open_models(self) -> list[ModelRun]:
+        return [model for model in self.runs.values() if model.run.is_open]
 
-    @rule(workflow_id=WORKFLOWS)
-    def start_run(self, workflow_id: str) -> None:
-        if self.open_model(workflow_id) is not None:
-            return
+    def any_open(self) -> bool:
+        return bool(self.open_models())
+
+    def chosen(self, pick: int) -> ModelRun:
+        models = self.open_models()
+        return models[pick % len(models)]
+
+    @precondition(lambda self: len(self.open_models()) < len(WORKFLOWS))
+    @rule(pick=PICKS)
+    def start_run(self, pick: int) -> None:
+        busy = {model.run.workflow_id for model in self.open_models()}
+        free = [workflow_id for workflow_id in WORKFLOWS if workflow_id not in busy]
+        workflow_id = free[pick % len(free)]
         previous = self.runs.get(self.newest.get(workflow_id, ""))
         self.made += 1
         run_id = f"{self.made:08x}"
@@ -87,10 +96,10 @@ class StoreModel(RuleBasedStateMachine):
         model.detail = RunDetail(input={"made": self.made})
         self.add(model, Slice(opened=True, detail=model.detail, events=self.event(model, "RunStarted")))
 
-    @rule(workflow_id=WORKFLOWS, name=NAMES, state=st.sampled_from(["waiting", "running"]), submit=st.integers(0, 2))
-    def step(self, workflow_id: str, name: str, state: str, submit: int) -> None:
-        if (model := self.open_model(workflow_id)) is None:
-            return
+    @precondition(any_open)
+    @rule(pick=PICKS, name=NAMES, state=st.sampled_from(["waiting", "running"]), submit=st.integers(0, 2))
+    def step(self, pick: int, name: str, state: str, submit: int) -> None:
+        model = self.chosen(pick)
         old = model.tasks.get(("1", name))
         model.seq += 1
         task = Task("1", name, old.seq if old else model.seq, state, float(self.made), submit_num=submit, data={"x": state * 90})
@@ -104,37 +113,38 @@ class StoreModel(RuleBasedStateMachine):
             change.jobs = [job]
         self.add(model, change)
 
-    @rule(workflow_id=WORKFLOWS, name=NAMES)
-    def prune(self, workflow_id: str, name: str) -> None:
-        model = self.open_model(workflow_id)
-        if model is None or ("1", name) not in model.tasks:
+    @precondition(any_open)
+    @rule(pick=PICKS, name=NAMES)
+    def prune(self, pick: int, name: str) -> None:
+        model = self.chosen(pick)
+        if ("1", name) not in model.tasks:
             return
         del model.tasks["1", name]
         model.jobs = {key: job for key, job in model.jobs.items() if key[:2] != ("1", name)}
         self.add(model, Slice(pruned=[("1", name)]))
 
-    @rule(workflow_id=WORKFLOWS, name=NAMES, fire_at=st.none() | st.floats(0, 100))
-    def set_timer(self, workflow_id: str, name: str, fire_at: float | None) -> None:
-        if (model := self.open_model(workflow_id)) is None:
-            return
+    @precondition(any_open)
+    @rule(pick=PICKS, name=NAMES, fire_at=st.none() | st.floats(0, 100))
+    def set_timer(self, pick: int, name: str, fire_at: float | None) -> None:
+        model = self.chosen(pick)
         timer = None if fire_at is None else Timer(name, fire_at, {"n": self.made})
         model.timers.pop(name, None)
         if timer is not None:
             model.timers[name] = timer
         self.add(model, Slice(timers={name: timer}))
 
-    @rule(workflow_id=WORKFLOWS, count=st.sampled_from([0, 1, 3, 401]))
-    def append_rows(self, workflow_id: str, count: int) -> None:
-        if (model := self.open_model(workflow_id)) is None:
-            return
+    @precondition(any_open)
+    @rule(pick=PICKS, count=st.sampled_from([0, 1, 3, 401]))
+    def append_rows(self, pick: int, count: int) -> None:
+        model = self.chosen(pick)
         rows = Rows("Values", COLUMNS, model.rows, tuple((model.rows + i,) for i in range(count)))
         model.rows += count
         self.add(model, Slice(rows=[rows]))
 
-    @rule(workflow_id=WORKFLOWS)
-    def close_run(self, workflow_id: str) -> None:
-        if (model := self.open_model(workflow_id)) is None:
-            return
+    @precondition(any_open)
+    @rule(pick=PICKS)
+    def close_run(self, pick: int) -> None:
+        model = self.chosen(pick)
         model.run = evolve(model.run, status="completed", closed=5.0)
         model.timers.clear()
         model.detail = evolve(model.detail, output="done")
@@ -214,4 +224,4 @@ class StoreModel(RuleBasedStateMachine):
 
 
 TestStoreModel = StoreModel.TestCase
-TestStoreModel.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestStoreModel.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
