@@ -1,0 +1,289 @@
+"""Long polls: one task wakes one poll, and a task that was given to a dead connection goes to the retry or back to its queue."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from triplane.commands.workers import PollTask
+from triplane.effects import OfferTask
+from triplane.engines.durable.settings import DurableSettings
+from triplane.errors import LimitReached
+from triplane.matching.queues import TaskQueue, Types
+from triplane.matching.registry import WorkerKey
+from triplane.service import Caller
+
+PollKey = tuple[str, str, str, str]
+"""(namespace, worker id, kind, poll id)"""
+QueueKey = tuple[str, str, str]
+"""(namespace, task queue, kind)"""
+Leased = dict[str, Any]
+
+MAX_ANSWERS = 10_000
+
+
+@dataclass(slots=True, eq=False)
+class Waiter:
+    """A poll that has no answer yet.
+
+    Attributes:
+        number: order of arrival.
+        deadline: the loop's time at which it is answered with nothing.
+        leasing: a task is on its way to it, so the deadline waits for the outcome.
+    """
+
+    number: int
+    worker: WorkerKey
+    types: Types
+    queue_key: QueueKey
+    caller: Caller
+    deadline: float
+    page_size: int
+    poll_key: PollKey | None
+    future: "asyncio.Future[Leased | None]"
+    leasing: bool = False
+    alarm: asyncio.TimerHandle | None = None
+
+
+@dataclass(slots=True)
+class _Answer:
+    """A task given to a poll, for the same poll coming again until `until` (the loop's time)."""
+
+    task_id: str
+    task: Leased
+    until: float
+
+
+class PollDesk:
+    """Brings ready tasks and waiting polls together. All of it on the event loop's thread.
+
+    Args:
+        lease: begins to lease a task to a poll; the outcome comes by `deliver`.
+        give_back: called with a worker and the id of a task that was leased to it and reached nobody.
+    """
+
+    def __init__(
+        self,
+        settings: DurableSettings,
+        lease: Callable[[Waiter, OfferTask], None],
+        give_back: Callable[[WorkerKey, str], None],
+    ) -> None:
+        self.settings = settings
+        self._lease, self._give_back = lease, give_back
+        self._queues: dict[QueueKey, TaskQueue] = {}
+        self._where: dict[str, QueueKey] = {}
+        self._waiters: dict[int, Waiter] = {}
+        self._by_poll: dict[PollKey, Waiter] = {}
+        self._answers: OrderedDict[PollKey, _Answer] = OrderedDict()
+        self._answered_for: dict[str, PollKey] = {}
+        self._held: dict[str, asyncio.TimerHandle] = {}
+        self._count = 0
+        self._closed = False
+
+    def __len__(self) -> int:
+        """Polls that wait."""
+        return len(self._waiters)
+
+    # ---- tasks -----------------------------------------------------------------------------------------------------
+
+    def offer(self, offer: OfferTask) -> None:
+        """A task is ready: it goes to the poll that has waited longest for its like, or into its queue."""
+        key = (offer.namespace, offer.task_queue, offer.kind)
+        queue = self._queue(key)
+        while (waiting := queue.waiter_for(offer.item_type)) is not None:
+            waiter = self._waiters.get(waiting.number)
+            if waiter is not None and not waiter.future.done():
+                self._begin_lease(waiter, offer)
+                self._tidy(key)
+                return
+        queue.add(offer)
+        self._where[offer.task_id] = key
+
+    def withdraw(self, task_id: str) -> None:
+        """A task is not to be had any more."""
+        key = self._where.pop(task_id, None)
+        if key is not None:
+            self._queues[key].remove(task_id)
+            self._tidy(key)
+
+    def backlog(self, namespace: str, task_queue: str, kind: str) -> int:
+        """How many tasks wait in a queue."""
+        queue = self._queues.get((namespace, task_queue, kind))
+        return len(queue) if queue is not None else 0
+
+    # ---- polls -----------------------------------------------------------------------------------------------------
+
+    def poll(
+        self, command: PollTask, worker: WorkerKey, types: Types, caller: Caller
+    ) -> "asyncio.Future[Leased | None] | Leased | None":
+        """A task, or the future of one, or None where there is none and the poll does not wait.
+
+        Raises:
+            LimitReached: too many polls wait.
+        """
+        if self._closed:
+            return None
+        loop = asyncio.get_running_loop()
+        poll_key = (worker[0], worker[1], command.kind, command.poll_id) if command.poll_id is not None else None
+        if poll_key is not None:
+            answer = self._answers.get(poll_key)
+            if answer is not None and loop.time() < answer.until:
+                held = self._held.pop(answer.task_id, None)
+                if held is not None:
+                    held.cancel()
+                return answer.task
+        key = (command.namespace, command.task_queue, command.kind)
+        queue = self._queue(key)
+        offer = queue.take(types)
+        if offer is None and command.timeout_s == 0:
+            self._tidy(key)
+            return None
+        if len(self._waiters) >= self.settings.max_waiting_polls:
+            if offer is not None:
+                queue.add(offer)
+            self._tidy(key)
+            raise LimitReached(
+                f"{self.settings.max_waiting_polls} polls wait already (engines.durable.max_waiting_polls)",
+                reason="long_poll_capacity_exhausted",
+            )
+        self._count += 1
+        future: asyncio.Future[Leased | None] = loop.create_future()
+        deadline = loop.time() + command.timeout_s
+        waiter = Waiter(
+            self._count, worker, types, key, caller, deadline, command.history_page_size, poll_key, future
+        )
+        self._waiters[waiter.number] = waiter
+        future.add_done_callback(partial(self._gone, waiter))
+        if poll_key is not None:
+            earlier = self._by_poll.get(poll_key)
+            self._by_poll[poll_key] = waiter
+            if earlier is not None and not earlier.future.done():
+                # Its client has left it and asks again; what may be on its way to it will find the new one.
+                self._queue(earlier.queue_key).leave(earlier)
+                earlier.future.set_result(None)
+        if offer is not None:
+            self._where.pop(offer.task_id, None)
+            self._begin_lease(waiter, offer)
+        else:
+            queue.wait(waiter)
+            waiter.alarm = loop.call_at(deadline, self._expire, waiter)
+        return future
+
+    def deliver(self, waiter: Waiter, task: Leased | None, task_id: str, lasts_s: float) -> None:
+        """The outcome of a lease.
+
+        Args:
+            task: what the worker gets; None where the task was not to be had, so that the poll goes on waiting.
+            lasts_s: seconds the lease lasts, and its answer may be repeated.
+        """
+        waiter.leasing = False
+        if task is None:
+            if not waiter.future.done():
+                self._wait_on(waiter)
+            return
+        receiver: Waiter | None = waiter
+        if waiter.future.done():
+            receiver = self._by_poll.get(waiter.poll_key) if waiter.poll_key is not None else None
+            if receiver is not None and (receiver.leasing or receiver.future.done()):
+                receiver = None
+        if waiter.poll_key is not None:
+            self._remember(waiter.poll_key, _Answer(task_id, task, asyncio.get_running_loop().time() + lasts_s))
+        if receiver is not None:
+            self._queue(receiver.queue_key).leave(receiver)
+            receiver.future.set_result(task)
+        elif waiter.poll_key is None or self._closed:
+            self._return(waiter.worker, task_id)
+        else:
+            loop = asyncio.get_running_loop()
+            self._held[task_id] = loop.call_later(self.settings.handover_s, self._return, waiter.worker, task_id)
+
+    def forget(self, task_id: str) -> None:
+        """The lease of a task is over: no poll is given it again."""
+        poll_key = self._answered_for.pop(task_id, None)
+        if poll_key is not None:
+            self._answers.pop(poll_key, None)
+        held = self._held.pop(task_id, None)
+        if held is not None:
+            held.cancel()
+
+    def dismiss(self, worker: WorkerKey) -> None:
+        """Answer all polls of a worker with nothing."""
+        for waiter in [w for w in self._waiters.values() if w.worker == worker]:
+            self._answer_nothing(waiter)
+
+    def close(self) -> None:
+        """Answer everything that waits with nothing, now and from now on."""
+        self._closed = True
+        for waiter in [*self._waiters.values()]:
+            self._answer_nothing(waiter)
+        for held in self._held.values():
+            held.cancel()
+        self._held.clear()
+
+    # ---- within ----------------------------------------------------------------------------------------------------
+
+    def _queue(self, key: QueueKey) -> TaskQueue:
+        queue = self._queues.get(key)
+        if queue is None:
+            queue = self._queues[key] = TaskQueue()
+        return queue
+
+    def _tidy(self, key: QueueKey) -> None:
+        queue = self._queues.get(key)
+        if queue is not None and queue.idle:
+            del self._queues[key]
+
+    def _begin_lease(self, waiter: Waiter, offer: OfferTask) -> None:
+        waiter.leasing = True
+        self._lease(waiter, offer)
+
+    def _wait_on(self, waiter: Waiter) -> None:
+        """A poll's task turned out not to be there: the next one, or more waiting."""
+        loop = asyncio.get_running_loop()
+        if loop.time() >= waiter.deadline or self._closed:
+            waiter.future.set_result(None)
+            return
+        queue = self._queue(waiter.queue_key)
+        offer = queue.take(waiter.types)
+        if offer is not None:
+            self._where.pop(offer.task_id, None)
+            self._begin_lease(waiter, offer)
+            return
+        queue.wait(waiter)
+        if waiter.alarm is None:
+            waiter.alarm = loop.call_at(waiter.deadline, self._expire, waiter)
+
+    def _expire(self, waiter: Waiter) -> None:
+        if not waiter.leasing:
+            self._answer_nothing(waiter)
+
+    def _answer_nothing(self, waiter: Waiter) -> None:
+        self._queue(waiter.queue_key).leave(waiter)
+        if not waiter.future.done():
+            waiter.future.set_result(None)
+
+    def _gone(self, waiter: Waiter, future: "asyncio.Future[Leased | None]") -> None:
+        """A poll has its answer, or its client hung up."""
+        self._waiters.pop(waiter.number, None)
+        if waiter.alarm is not None:
+            waiter.alarm.cancel()
+        if waiter.poll_key is not None and self._by_poll.get(waiter.poll_key) is waiter:
+            del self._by_poll[waiter.poll_key]
+        queue = self._queues.get(waiter.queue_key)
+        if queue is not None:
+            queue.leave(waiter)
+            self._tidy(waiter.queue_key)
+
+    def _remember(self, poll_key: PollKey, answer: _Answer) -> None:
+        self._answers[poll_key] = answer
+        self._answered_for[answer.task_id] = poll_key
+        while len(self._answers) > MAX_ANSWERS:
+            _, old = self._answers.popitem(last=False)
+            self._answered_for.pop(old.task_id, None)
+
+    def _return(self, worker: WorkerKey, task_id: str) -> None:
+        self._held.pop(task_id, None)
+        self.forget(task_id)
+        self._give_back(worker, task_id)
