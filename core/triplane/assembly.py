@@ -10,6 +10,7 @@ from triplane.engines.base import Engine
 from triplane.engines.simulation.settings import SimulationSettings
 from triplane.gateway import Gateway
 from triplane.jobs.runner import JobRunner
+from triplane.jobs.service import JobService, UnknownPlatformParts
 from triplane.limits import Limits
 from triplane.simulations.service import ModelService
 from triplane.store.interface import Store
