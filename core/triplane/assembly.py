@@ -7,11 +7,13 @@ from typing import Any
 from triplane.auth import Authenticator
 from triplane.config import Config, ConfigError, Problem
 from triplane.engines.base import Engine
+from triplane.engines.durable import DurableSettings
 from triplane.engines.simulation.settings import SimulationSettings
 from triplane.gateway import Gateway
 from triplane.jobs.runner import JobRunner
 from triplane.jobs.service import JobService, UnknownPlatformParts
 from triplane.limits import Limits
+from triplane.matching import Matching
 from triplane.simulations.service import ModelService
 from triplane.store.interface import Store
 
@@ -62,10 +64,12 @@ def assemble(
     jobs = JobService(config.jobs.run_dir, config.platforms, runners)
     simulation = sections.get("simulation")
     models = ModelService(simulation if isinstance(simulation, SimulationSettings) else None)
+    durable = sections.get("durable")
+    matching = Matching(durable if isinstance(durable, DurableSettings) else None)
     gateway = Gateway(
         store,
         engines,
-        [jobs, models],
+        [jobs, models, matching],
         settings=config,
         authenticator=authenticator,
         limits=Limits(**config.limits.model_dump()),
