@@ -28,6 +28,10 @@ def state_of(run: dict[str, Any]) -> str:
     return f"{status} ({', '.join(notes)})" if notes else status
 
 
+def _message(run: dict[str, Any]) -> str:
+    return "" if run["status_message"] == run["status"] else str(run["status_message"])
+
+
 def print_runs(runs: Iterable[dict[str, Any]], namespace: str) -> None:
     """One line a run."""
     table = Table("workflow", "run", "engine", "type", "status", "started", "message", box=None, pad_edge=False)
@@ -35,9 +39,8 @@ def print_runs(runs: Iterable[dict[str, Any]], namespace: str) -> None:
     for run in runs:
         count += 1
         status = Text(state_of(run), style=COLOURS.get(run["status"], ""))
-        message = "" if run["status_message"] == run["status"] else run["status_message"]
         table.add_row(
-            run["workflow_id"], str(run["run_number"]), run["engine"], run["workflow_type"], status, moment(run["created"]), message
+            run["workflow_id"], str(run["run_number"]), run["engine"], run["workflow_type"], status, moment(run["created"]), _message(run)
         )
     console = Console()
     if count:
@@ -52,7 +55,7 @@ def print_view(view: dict[str, Any]) -> None:
     console = Console()
     rows = {
         "workflow": run["workflow_id"], "namespace": run["namespace"], "run": f"{run['run_number']} ({run['run_id']})",
-        "engine": run["engine"], "type": run["workflow_type"], "status": state_of(run), "message": run["status_message"],
+        "engine": run["engine"], "type": run["workflow_type"], "status": state_of(run), "message": _message(run),
         "reason": run["closed_reason"] or "", "started": moment(run["started"] or run["created"]), "closed": moment(run["closed"]),
         "events": str(run["history_length"]), "queue": run["task_queue"],
         "title": str(detail["definition"].get("title") or ""), "output": "" if detail["output"] is None else str(detail["output"])[:2_000],
