@@ -2,17 +2,21 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
 
 from triplane.auth import Authenticator
 from triplane.config import Config, ConfigError, Problem
 from triplane.engines.base import Engine
+from triplane.engines.durable.settings import DurableSettings
 from triplane.engines.durable import DurableSettings
 from triplane.engines.simulation.settings import SimulationSettings
 from triplane.gateway import Gateway
 from triplane.jobs.runner import JobRunner
 from triplane.jobs.service import JobService, UnknownPlatformParts
 from triplane.limits import Limits
+from triplane.matching import Matching
 from triplane.matching import Matching
 from triplane.simulations.service import ModelService
 from triplane.store.interface import Store
@@ -62,8 +66,8 @@ def assemble(
     engines = {name: _engine(kind, sections.get(name)) for name, kind in plug_ins.engines.items()}
     runners = {name: kind() for name, kind in plug_ins.job_runners.items()}
     jobs = JobService(config.jobs.run_dir, config.platforms, runners)
-    simulation = sections.get("simulation")
-    models = ModelService(simulation if isinstance(simulation, SimulationSettings) else None)
+    matching = Matching(_instance(sections.get("durable"), DurableSettings))
+    models = ModelService(_instance(sections.get("simulation"), SimulationSettings))
     durable = sections.get("durable")
     matching = Matching(durable if isinstance(durable, DurableSettings) else None)
     gateway = Gateway(
@@ -78,6 +82,14 @@ def assemble(
         on_broken=on_broken,
     )
     return House(gateway, jobs)
+
+
+S = TypeVar("S", bound=BaseModel)
+
+
+def _instance(section: Any, kind: type[S]) -> S | None:
+    """The section where its engine is installed as we know it; None, for the defaults, where it is not."""
+    return section if isinstance(section, kind) else None
 
 
 def _engine(kind: type[Engine], section: Any) -> Engine:

@@ -1,0 +1,32 @@
+"""`triplane doctor`."""
+
+import json
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.text import Text
+
+from triplane.cli.configuring import AsJson, ConfigFile, read_config
+from triplane.cli.outcome import ExitCode
+from triplane.config import load_group
+from triplane.doctor import Level, examine
+
+STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.ERROR: "bold red"}
+
+
+def doctor_command(*, config: ConfigFile = None, as_json: AsJson = False) -> int:
+    """Look at config, credentials, data directory, disk, store, clock, ports and faces, and say what to do.
+
+    Changes nothing, and may be run beside a running gateway. Exit code 0 if nothing is wrong (warnings allowed), 1 if something is,
+    2 if the config cannot be used.
+    """
+    findings = list(examine(read_config(config), load_group("triplane.adapters")))
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings]))
+    else:
+        console = Console()
+        for finding in findings:
+            console.print(Text(f"{finding.level.value:8}", STYLES[finding.level]), Text(f"{finding.part:16}{finding.message}"), sep="")
+            if finding.advice:
+                console.print(Text(f"{'':24}→ {finding.advice}"))
+    return ExitCode.FAILED if any(finding.level is Level.ERROR for finding in findings) else ExitCode.OK
