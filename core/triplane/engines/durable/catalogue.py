@@ -23,7 +23,6 @@ _ATTRIBUTES = {"sequence": _STEP, "attributes": "object: the change", "merged": 
 _REASON = {"reason": "str: as given, where one was"}
 
 EVENTS: tuple[EventType, ...] = (
-    EventType("StartAccepted", "The start was accepted.", {"workflow_type": "str: what was started"}),
     EventType("WorkflowStarted", "The run began.", {"workflow_type": "str: what was started", "input": _PAYLOAD}),
     EventType("ActivityScheduled", "The workflow wants an activity done.", {**_ACTIVITY, "arguments": _PAYLOAD}),
     EventType("ActivityStarted", "A worker has an attempt.", _ATTEMPT),

@@ -88,8 +88,6 @@ class DurableEngine:
         if detail.parent is not None:
             data["parent_workflow_id"] = detail.parent.get("workflow_id", "")
             data["parent_workflow_run_id"] = detail.parent.get("run_id", "")
-        accepted = {key: data[key] for key in ("workflow_type", "workflow_instance_id", "workflow_run_id")}
-        turn.emit("StartAccepted", {**accepted, "outcome": "started_new"})
         turn.emit("WorkflowStarted", data)
         closing.set_deadlines(turn)
         turn.wake()
