@@ -70,7 +70,12 @@ def encode_data(data: Any) -> bytes:
     Raises:
         TypeError: `data` is not JSON.
     """
-    return b'{"data":' + orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS) + _VERSION_TAIL
+    try:
+        text = orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:
+        # What the fast encoder has no room for: integers beyond 64 bits, halves of surrogate pairs.
+        text = json.dumps(data).encode("ascii")
+    return b'{"data":' + text + _VERSION_TAIL
 
 
 def encode_error(message: str) -> bytes:

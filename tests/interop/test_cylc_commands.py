@@ -52,12 +52,10 @@ async def test_hold_and_release_change_what_dump_prints(house):
     assert (held.code, held.out.strip()) == (0, "Command queued"), held.err
     dump = await house.cylc("dump", "-t", house.workflow_id)
     assert dump.code == 0, dump.err
-    lines = {line.split(",")[0].strip(): line for line in dump.out.splitlines()}
-    assert sorted(lines) == ["a", "b", "c"]
-    assert ["held" in line and "not-held" not in line for _, line in sorted(lines.items())] == [False, True, False]
+    assert dump.out.splitlines() == ["1/a:waiting", "1/b:waiting (held)", "1/c:waiting"]
     released = await house.cylc("release", f"{house.workflow_id}//1/b")
     assert released.code == 0
-    assert "not-held" in (await house.cylc("dump", "-t", house.workflow_id)).out.splitlines()[1]
+    assert "held" not in (await house.cylc("dump", "-t", house.workflow_id)).out
 
 
 async def test_pause_and_play_steer_the_run(house):
