@@ -10,13 +10,11 @@ from triplane.auth import Authenticator
 from triplane.config import Config, ConfigError, Problem
 from triplane.engines.base import Engine
 from triplane.engines.durable.settings import DurableSettings
-from triplane.engines.durable import DurableSettings
 from triplane.engines.simulation.settings import SimulationSettings
 from triplane.gateway import Gateway
 from triplane.jobs.runner import JobRunner
 from triplane.jobs.service import JobService, UnknownPlatformParts
 from triplane.limits import Limits
-from triplane.matching import Matching
 from triplane.matching import Matching
 from triplane.simulations.service import ModelService
 from triplane.store.interface import Store
@@ -68,8 +66,6 @@ def assemble(
     jobs = JobService(config.jobs.run_dir, config.platforms, runners)
     matching = Matching(_instance(sections.get("durable"), DurableSettings))
     models = ModelService(_instance(sections.get("simulation"), SimulationSettings))
-    durable = sections.get("durable")
-    matching = Matching(durable if isinstance(durable, DurableSettings) else None)
     gateway = Gateway(
         store,
         engines,
