@@ -176,7 +176,7 @@ class Selection:
         if self.is_plain:
             return chosen
         ids, exids = _of_workflow(self._ids, workflow), _of_workflow(self._exids, workflow)
-        budget.spend(len(chosen) * (1 + len(ids) + len(exids)) // 2)
+        budget.spend(len(chosen) * (1 + len(ids) + len(exids)))
         test = _id_test(self.kind)
         if self._ids:
             chosen = [element for element in chosen if any(test(pattern, element) for pattern in ids)]
@@ -195,8 +195,11 @@ class Selection:
             return None
         if not all(pattern.exact for pattern in self._ids):
             return None
-        full = dict.fromkeys(f"{workflow.id}//{pattern.exact}" for pattern in _of_workflow(self._ids, workflow))
-        return [rows[element_id] for element_id in full if element_id in rows]
+        full = {f"{workflow.id}//{pattern.exact}" for pattern in _of_workflow(self._ids, workflow)}
+        if len(full) == 1:
+            return [rows[element_id] for element_id in full if element_id in rows]
+        # The answer keeps the store's order, so with several ids the table is gone through, which is one look-up each.
+        return [element for element_id, element in rows.items() if element_id in full]
 
 
 def _of_workflow(patterns: list[IdPattern], workflow: elements.Workflow) -> list[IdPattern]:

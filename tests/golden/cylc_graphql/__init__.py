@@ -1,0 +1,1 @@
+"""Requests that the real Cylc 8.5.4 clients sent, and what the real scheduler answered."""
