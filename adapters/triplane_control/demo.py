@@ -70,7 +70,7 @@ def demo(
 def start_examples(client: ControlClient) -> dict[str, str]:
     """Begin each example that is not going on already; the workflow id by engine. An engine that refuses is reported and left out."""
     folder = examples()
-    material = json.loads((folder / "material_flow.json").read_text())
+    material = json.loads((folder / "material.json").read_text())["input"]
     wanted: dict[str, tuple[str, dict[str, Any]]] = {
         "graph": (GRAPH, {"workflow_type": "weather", "source": {"archive": pack(folder / "weather" / "flow.cylc")}}),
         "simulation": (SIMULATION, {"workflow_type": "material_flow", "source": {"definition": "material_flow"}, "input": material}),
