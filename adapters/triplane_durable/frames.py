@@ -23,7 +23,7 @@ class Request:
     Attributes:
         segments: path after `/api`, split and percent-decoded once.
         query: first value of each query parameter.
-        headers: names lower-case.
+        headers: looked up by lower-case names.
     """
 
     method: str
@@ -86,7 +86,7 @@ def iso_time(seconds: float | None) -> str | None:
     """ISO 8601 in UTC with six digits and `Z`, as every timestamp of this wire (contract section 1)."""
     if seconds is None:
         return None
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 class Fields:

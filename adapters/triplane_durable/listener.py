@@ -23,6 +23,7 @@ from triplane_durable.session import Session
 log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 1_000
+MAX_KNOWN_HOSTS = 100
 STOP_S = 5.0
 JSON = "application/json"
 
@@ -33,6 +34,7 @@ class Listener:
     def __init__(self, gateway: Gateway, config: DurableConfig) -> None:
         self._gateway, self._config = gateway, config
         self._sessions: OrderedDict[Credential, tuple[Connection, Session]] = OrderedDict()
+        self._known_hosts: set[str] = set()
         self._runner: web.ServerRunner | None = None
         self.port = config.port
 
@@ -99,8 +101,7 @@ class Listener:
                 body = await self._read(request)
             except _BodyTooLarge:
                 return self._too_large()
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        response = await session.receive(Request(request.method, segments, request.query, headers, body))
+        response = await session.receive(Request(request.method, segments, request.query, request.headers, body))
         return _encoded(response)
 
     async def _read(self, request: web.BaseRequest) -> bytes:
@@ -119,8 +120,7 @@ class Listener:
     def _wrong_place(self, request: web.BaseRequest) -> web.Response | None:
         """Refuse foreign hosts and origins, so that a web page cannot reach the gateway through a visitor's browser."""
         host = request.headers.get("Host", "")
-        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
-        if not self._is_allowed(name.strip("[]"), (*self._config.allowed_hosts, self._config.host)):
+        if host not in self._known_hosts and not self._is_our_name(host):
             message = f"This gateway does not go by the name {host[:200]!r} (adapters.durable.allowed_hosts)."
             return _json(421, {"reason": "host_not_allowed", "message": message})
         origin = request.headers.get("Origin")
@@ -134,9 +134,15 @@ class Listener:
                 return _json(403, {"reason": "origin_not_allowed", "message": message})
         return None
 
-    @staticmethod
-    def _is_allowed(name: str, allowed: tuple[str, ...]) -> bool:
-        return "*" in allowed or name.lower() in allowed or _is_local_name(name)
+    def _is_our_name(self, host: str) -> bool:
+        allowed = (*self._config.allowed_hosts, self._config.host)
+        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
+        name = name.strip("[]").lower()
+        if "*" not in allowed and name not in allowed and not _is_local_name(name):
+            return False
+        if len(self._known_hosts) < MAX_KNOWN_HOSTS:
+            self._known_hosts.add(host)
+        return True
 
     def _session(self, request: web.BaseRequest) -> Session:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -148,9 +154,10 @@ class Listener:
             credential = LoopbackPeer(peer)
         known = self._sessions.get(credential)
         if known is not None and not known[0].closed:
-            # A token is looked at again each time, for it may have expired or been revoked meanwhile.
-            self._gateway.authenticator.authenticate(credential, self._gateway.clock.now())
-            self._sessions.move_to_end(credential)
+            if isinstance(credential, BearerToken):
+                # Looked at again each time, for it may have expired or been revoked meanwhile.
+                self._gateway.authenticator.authenticate(credential, self._gateway.clock.now())
+                self._sessions.move_to_end(credential)
             return known[1]
         connection = self._gateway.open_connection("durable", peer, credential)
         session = Session(connection, self._config, self._gateway.namespaces)
