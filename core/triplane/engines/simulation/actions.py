@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgpack
+
 from triplane.engines.base import Step
 from triplane.errors import RefusedInput
 
@@ -52,9 +54,10 @@ def set_repeating(step: Step, actions: Iterable[tuple[str, dict[str, Any]]]) -> 
     """Replace the repeating actions.
 
     Raises:
-        RefusedInput: a `sleep` without a sensible time.
+        RefusedInput: a `sleep` without a sensible time, or values that cannot be stored.
     """
     plain = [[name, params] for name, params in actions]
+    check_storable(plain, "actions")
     delay_of(plain)
     if plain != step.state.detail.options.get("repeating_actions", []):
         _set_option(step, "repeating_actions", plain)
@@ -79,3 +82,15 @@ def delay_of(actions: Actions) -> float:
 
 def _set_option(step: Step, name: str, value: Any) -> None:
     step.set_detail(options={**step.state.detail.options, name: value})
+
+
+def check_storable(value: Any, what: str) -> None:
+    """Refuse what JSON can say and a store or a child process cannot take, such as integers beyond 64 bits.
+
+    Raises:
+        RefusedInput
+    """
+    try:
+        msgpack.packb(value)
+    except (OverflowError, UnicodeError, ValueError, TypeError) as error:
+        raise RefusedInput(f"{what} cannot be stored: {error}") from error

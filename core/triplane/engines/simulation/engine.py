@@ -61,7 +61,10 @@ class SimulationEngine:
     async def prepare(self, start: StartRun, preparation: Preparation) -> Mapping[str, Any]:
         """Find the model and its input; see `read_start`."""
         _repeating_of(start.options)
-        return await read_start(start, preparation.definition_directories)
+        prepared = await read_start(start, preparation.definition_directories)
+        # The input is kept with the run and sent to its child process.
+        actions.check_storable(prepared["input"], "the input")
+        return prepared
 
     def start(self, state: RunState, start: StartRun, prepared: Mapping[str, Any], step: Step) -> None:
         options = {
@@ -194,7 +197,7 @@ class SimulationEngine:
         if progress.computing:
             steering.show_ended(state, step, progress.computing, "failed")
             progress.computing = 0
-        step.emit("WorkflowFailed", {"message": reason, "reason": word})
+        step.emit("WorkflowFailed", {"message": reason, "reason": word, **_loading(progress)})
         step.effect(StopModel(state.run.run_id))
         step.close("failed", reason=word)
 
@@ -256,13 +259,14 @@ class SimulationEngine:
         else:
             if progress.computing:
                 steering.show_ended(state, step, progress.computing, "failed")
-            step.emit("WorkflowTerminated", _reason(command.reason))
+            step.emit("WorkflowTerminated", {**_reason(command.reason), **_loading(progress)})
             step.effect(StopModel(state.run.run_id))
             step.close("terminated", reason=command.reason)
 
     def _cancelled(self, state: RunState, step: Step) -> None:
-        reason = progress_of(state).stop_reason
-        step.emit("WorkflowCancelled", _reason(reason))
+        progress = progress_of(state)
+        reason = progress.stop_reason
+        step.emit("WorkflowCancelled", {**_reason(reason), **_loading(progress)})
         step.effect(StopModel(state.run.run_id))
         step.close("cancelled", reason=reason)
 
@@ -295,6 +299,11 @@ def _address(state: RunState) -> dict[str, Any]:
 
 def _reason(reason: str | None) -> dict[str, Any]:
     return {"reason": reason} if reason else {}
+
+
+def _loading(progress: Progress) -> dict[str, Any]:
+    """For those who wait for the load: that it will never be done."""
+    return {} if progress.loaded else {"loaded": False}
 
 
 def _progress_message(state: RunState) -> str:
@@ -332,5 +341,6 @@ def _repeating_of(options: Mapping[str, Any]) -> actions.Actions:
     for action in given:
         if not isinstance(action, list) or len(action) != 2 or not isinstance(action[0], str) or not isinstance(action[1], dict):
             raise RefusedInput("options.repeating_actions: each must be a pair of a name and an object")
+    actions.check_storable(given, "options.repeating_actions")
     actions.delay_of(given)
     return given

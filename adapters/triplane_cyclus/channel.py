@@ -1,0 +1,152 @@
+"""All clients that watch one workflow: what is announced to every one of them is made once."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+
+from triplane.connection import Connection
+from triplane.deltas import Delta, DeltaFilter
+from triplane.entities import Run
+from triplane.errors import GatewayError, SlowConsumer
+from triplane.events import Event
+from triplane_cyclus.client import Client
+from triplane_cyclus.deltas import finished_frame, status_frame
+from triplane_cyclus.frames import encode, error_frame
+from triplane_cyclus.reading import Place, find_run, registry_frame, table_data_frame, table_names_frame
+
+log = structlog.get_logger(room="cyclus")
+
+Repeatable = Callable[["Channel", Mapping[str, Any]], str | None]
+
+
+class Channel:
+    """Follows one workflow and tells its watchers: loads, registry changes, and the repeating actions after each step.
+
+    Args:
+        connection: the adapter's own; a watcher must have shown that it may read the workflow before it joins.
+    """
+
+    def __init__(self, connection: Connection, place: Place) -> None:
+        self._connection, self.place = connection, place
+        self._loop = asyncio.get_running_loop()
+        self.clients: set[Client] = set()
+        self._shown: tuple[Any, ...] | None = None
+        self._subscribe()
+
+    def _subscribe(self) -> None:
+        wanted = DeltaFilter(frozenset({self.place.namespace}), self.place.workflow_id)
+        self._subscription = self._connection.subscribe(wanted)
+        self._subscription.on_ready = self._drain_soon
+
+    def _drain_soon(self) -> None:
+        # Not at once: the core is in the middle of a commit's aftermath when it says that there is something.
+        self._loop.call_soon(self._drain)
+
+    def close(self) -> None:
+        """Stop following."""
+        self._subscription.close()
+
+    def _drain(self) -> None:
+        try:
+            items = self._subscription.drain()
+        except SlowConsumer:
+            # Announcements were missed, tables were not: go on from here.
+            log.warning("announcements_missed", workflow_id=self.place.workflow_id)
+            self._subscribe()
+            self._look_again()
+            return
+        for item in items:
+            if isinstance(item, Delta):
+                try:
+                    self._announce(item)
+                except Exception as error:
+                    log.error("announcement_failed", workflow_id=self.place.workflow_id, exc_info=error)
+
+    def _look_again(self) -> None:
+        """Whoever waits for a load must not wait for an announcement that was missed."""
+        view = find_run(self._connection.query, self.place)
+        if view is not None and view.run.status_message != "loading":
+            self._loaded(view.run.run_id, None if view.run.is_open or view.run.status == "completed" else view.run.status_message)
+
+    def _announce(self, delta: Delta) -> None:
+        run = delta.run
+        if run.engine == "simulation":
+            for event in delta.events:
+                self._announce_event(run, event)
+        self._announce_status(delta)
+
+    def _announce_event(self, run: Run, event: Event) -> None:
+        match event.name:
+            case "SimulationLoaded":
+                self._loaded(run.run_id, None)
+            case "WorkflowFailed" | "WorkflowCancelled" | "WorkflowTerminated" if event.data.get("loaded") is False:
+                self._loaded(run.run_id, event.data.get("message") or f"the run was {run.status} before it was loaded")
+            case "RegistrySet":
+                text = registry_frame(self._connection.query, self.place, {})
+                for client in tuple(self.clients):
+                    if not client.take_announcement("registry"):
+                        client.push(text)
+            case "StepCompleted":
+                self._repeat()
+
+    def _loaded(self, run_id: str, problem: str | None) -> None:
+        for client in tuple(self.clients):
+            client.loaded(run_id, problem)
+
+    def _repeat(self) -> None:
+        """Carry out the run's repeating actions once, and show everybody what they gave."""
+        view = find_run(self._connection.query, self.place)
+        actions = view.detail.options.get("repeating_actions", []) if view is not None else []
+        for name, params in actions:
+            make = _REPEATABLE.get(name)
+            try:
+                text = make(self, params) if make is not None else None
+            except GatewayError as refusal:
+                # Told to the watchers, as an asker would be; but once, not after every step while they do not read.
+                text, name = error_frame(name, refusal), f"error {name}"
+            if text is not None:
+                # Only the newest rows are worth waiting for; every echo was said.
+                replaces = f"{name} {sorted(params.items())!r}" if name != "echo" else None
+                for client in tuple(self.clients):
+                    client.push(text, replaces)
+
+    def _announce_status(self, delta: Delta) -> None:
+        if not any(client.wants_status for client in self.clients):
+            return
+        run = delta.run
+        shown = (run.run_id, run.status, run.paused, run.status_message)
+        if shown == self._shown:
+            return
+        self._shown = shown
+        text = status_frame(run)
+        finished = finished_frame(run) if delta.closed else None
+        for client in tuple(self.clients):
+            if client.wants_status:
+                client.push(text, "status")
+                if finished is not None:
+                    client.push(finished)
+
+    # ---- repeating actions -----------------------------------------------------------------------------------------
+
+    def repeat_echo(self, params: Mapping[str, Any]) -> str | None:
+        return encode("echo", {"s": params["s"]}, params["s"]) if "s" in params else None
+
+    def repeat_table_data(self, params: Mapping[str, Any]) -> str:
+        return table_data_frame(self._connection.query, self.place, params, {})
+
+    def repeat_registry(self, params: Mapping[str, Any]) -> str:
+        return registry_frame(self._connection.query, self.place, {})
+
+    def repeat_table_names(self, params: Mapping[str, Any]) -> str:
+        return table_names_frame(self._connection.query, self.place, {})
+
+
+_REPEATABLE: Mapping[str, Repeatable] = {
+    "echo": Channel.repeat_echo,
+    "registry_request": Channel.repeat_registry,
+    "table_data": Channel.repeat_table_data,
+    "table_names_request": Channel.repeat_table_names,
+}
+"""`sleep` is the engine's: it spaces the steps."""

@@ -1,0 +1,264 @@
+"""One connected client: its requests answered in the order in which they came, each exactly once."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from triplane.connection import Connection
+from triplane.deltas import Delta
+from triplane.errors import CannotNow, GatewayError, SlowConsumer
+from triplane.subscriptions import Subscription
+from triplane_cyclus.config import CyclusConfig
+from triplane_cyclus.deltas import delta_frame, gap_frame
+from triplane_cyclus.frames import error_frame, heartbeat
+from triplane_cyclus.outbox import Outbox
+from triplane_cyclus.plans import HangUp, Load, Plan, Read, Say, Sleep, Submit
+from triplane_cyclus.session import Session, loaded_frame
+
+log = structlog.get_logger(room="cyclus")
+
+TRY_AGAIN_LATER = 1013
+HEARTBEAT = "heartbeat"
+
+
+class _Slot:
+    """A request and how far it is. `text` is its answer (None: none) once `done`."""
+
+    __slots__ = ("begun", "done", "future", "plan", "run_id", "text")
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.begun = self.done = False
+        self.text: str | None = None
+        self.future: asyncio.Future[Any] | None = None
+        self.run_id: str | None = None
+
+
+class Client:
+    """The queue of one client's requests.
+
+    Commands are sent off at once where only commands are before them; whatever reads, sleeps or loads waits for its turn,
+    and keeps back what comes after it.
+
+    Attributes:
+        room: set while further requests can be taken in.
+        closing: (code, reason) once the connection is to be closed.
+        on_cut: called when the client is closed because it does not read.
+    """
+
+    def __init__(self, connection: Connection, session: Session, config: CyclusConfig, wants_status: bool) -> None:
+        self.connection, self.session, self._config = connection, session, config
+        self.wants_status = wants_status
+        self.outbox = Outbox(config.send_queue, config.send_queue_bytes)
+        self.room = asyncio.Event()
+        self.room.set()
+        self.closing: tuple[int, str] | None = None
+        self.on_cut: Callable[[], None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._slots: deque[_Slot] = deque()
+        self._keeping_back = 0
+        self._own_announcements: dict[str, int] = {}
+        self._deltas: Subscription | None = None
+        self._deltas_wait = False
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._beat()
+
+    # ---- in --------------------------------------------------------------------------------------------------------
+
+    def receive(self, raw: str | bytes) -> None:
+        """Take in one frame from the client."""
+        plan = self.session.receive(raw)
+        if isinstance(plan, HangUp):
+            self.close(plan.code, plan.reason)
+            return
+        slot = _Slot(plan)
+        self._slots.append(slot)
+        if len(self._slots) >= self._config.max_pending:
+            self.room.clear()
+        if isinstance(plan, Submit):
+            if not self._keeping_back:
+                self._submit(slot, plan)
+        elif not isinstance(plan, Say):
+            self._keeping_back += 1
+        self._settle()
+
+    @property
+    def awaits_commit(self) -> bool:
+        """Whether a command of this client is on its way to disk."""
+        return any(slot.future is not None and not slot.future.done() for slot in self._slots)
+
+    def _settle(self) -> None:
+        """Answer what can be answered, from the front."""
+        while self._slots and self.closing is None:
+            slot = self._slots[0]
+            if not slot.done and not slot.begun:
+                self._take_turn(slot)
+            if not slot.done:
+                return
+            self._slots.popleft()
+            if slot.text is not None:
+                self.push(slot.text)
+            if not isinstance(slot.plan, Say | Submit):
+                self._keeping_back -= 1
+                self._submit_following()
+            if not self.room.is_set():
+                self.room.set()
+
+    def _submit_following(self) -> None:
+        """What was kept back by the request just answered, up to the next one that keeps back."""
+        for slot in self._slots:
+            if isinstance(slot.plan, Submit):
+                if not slot.begun:
+                    self._submit(slot, slot.plan)
+            elif not isinstance(slot.plan, Say):
+                return
+
+    def _take_turn(self, slot: _Slot) -> None:
+        slot.begun = True
+        match slot.plan:
+            case Say(text=text):
+                slot.text, slot.done = text, True
+            case Read(answer=answer):
+                try:
+                    slot.text = answer(self.connection.query)
+                except Exception as error:
+                    slot.text = self._problem(error, None)
+                slot.done = True
+            case Submit() as plan:
+                self._submit(slot, plan)
+            case Sleep(seconds=seconds):
+                if seconds:
+                    self._timers["sleep"] = self._loop.call_later(seconds, self._wake, slot)
+                else:
+                    slot.done = True
+            case Load() as plan:
+                self._load(slot, plan)
+
+    def _wake(self, slot: _Slot) -> None:
+        self._timers.pop("sleep", None)
+        slot.done = True
+        self._settle()
+
+    # ---- commands --------------------------------------------------------------------------------------------------
+
+    def _submit(self, slot: _Slot, plan: Submit) -> None:
+        slot.begun = True
+        if plan.announced is not None:
+            self._own_announcements[plan.announced] = self._own_announcements.get(plan.announced, 0) + 1
+        slot.future = self.connection.submit(plan.command)
+        slot.future.add_done_callback(lambda future: self._landed(slot, plan, future))
+
+    def _landed(self, slot: _Slot, plan: Submit, future: "asyncio.Future[Any]") -> None:
+        error = CannotNow("the gateway gave it up") if future.cancelled() else future.exception()
+        try:
+            if error is None or (isinstance(error, GatewayError) and error.code in plan.forgives):
+                slot.text = plan.answer(future.result() if error is None else None, self.connection.query)
+        except Exception as problem:
+            slot.text = self._problem(problem, plan)
+        if error is not None and slot.text is None:
+            slot.text = self._problem(error, plan)
+            if plan.announced is not None:
+                self.take_announcement(plan.announced)
+        slot.done = True
+        self._settle()
+
+    def _problem(self, error: BaseException, plan: Submit | Load | None) -> str:
+        if not isinstance(error, GatewayError):
+            log.error("request_failed", exc_info=error)
+            error = GatewayError("something went wrong inside the gateway; its log says what")
+        return error_frame(plan.event if plan else None, error, plan.echoed if plan else None)
+
+    def take_announcement(self, word: str) -> bool:
+        """Whether the client is getting this announcement as an answer of its own; asks once for each."""
+        own = self._own_announcements.get(word, 0)
+        if own:
+            self._own_announcements[word] = own - 1
+        return own > 0
+
+    def _load(self, slot: _Slot, plan: Load) -> None:
+        try:
+            plan.check(self.connection.query)
+        except GatewayError as error:
+            slot.text, slot.done = plan.answer(error.message), True
+            return
+        slot.future = self.connection.submit(plan.command)
+        slot.future.add_done_callback(lambda future: self._load_begun(slot, plan, future))
+
+    def _load_begun(self, slot: _Slot, plan: Load, future: "asyncio.Future[Any]") -> None:
+        error = CannotNow("the gateway gave it up") if future.cancelled() else future.exception()
+        if error is None:
+            slot.run_id = future.result()["run_id"]
+            return
+        if isinstance(error, GatewayError):
+            slot.text = plan.answer(error.message)
+        else:
+            slot.text = self._problem(error, plan)
+        slot.done = True
+        self._settle()
+
+    def loaded(self, run_id: str, problem: str | None) -> None:
+        """A run's model has loaded its input, or never will."""
+        head = self._slots[0] if self._slots else None
+        if head is not None and isinstance(head.plan, Load) and head.run_id == run_id:
+            head.text, head.done = head.plan.answer(problem), True
+            self._settle()
+        else:
+            self.push(loaded_frame(problem))
+
+    # ---- out -------------------------------------------------------------------------------------------------------
+
+    def push(self, text: str, replaces: str | None = None) -> None:
+        """Send a frame when its turn comes; a client that does not read is closed, and it alone."""
+        if self.closing is None and not self.outbox.put(text, replaces):
+            self.close(TRY_AGAIN_LATER, "too many messages wait to be read; read faster or ask for less")
+            if self.on_cut is not None:
+                self.on_cut()
+
+    def _beat(self) -> None:
+        self.push(heartbeat(self._config.heartbeat_s), HEARTBEAT)
+        self._timers["heartbeat"] = self._loop.call_later(self._config.heartbeat_s, self._beat)
+
+    def follow(self, subscription: Subscription) -> None:
+        """Push every change that the subscription gives."""
+        self._deltas = subscription
+        subscription.on_ready = self._pump_soon
+        self.pump_deltas()
+
+    def _pump_soon(self) -> None:
+        # Not at once: the core is in the middle of a commit's aftermath when it says that there is something.
+        self._loop.call_soon(self.pump_deltas)
+
+    def pump_deltas(self) -> None:
+        """Move changes from the subscription to the outbox, as long as the client keeps up."""
+        if self._deltas is None or self.closing is not None:
+            return
+        self._deltas_wait = len(self.outbox) > self._config.send_queue // 2
+        if self._deltas_wait:
+            return
+        try:
+            for item in self._deltas.drain():
+                self.push(delta_frame(item) if isinstance(item, Delta) else gap_frame(item))
+        except SlowConsumer as error:
+            self.close(TRY_AGAIN_LATER, f"resume with after={error.details.get('cursor')}")
+
+    def sent(self) -> None:
+        """A frame has left: perhaps there is room for changes that wait."""
+        if self._deltas_wait and len(self.outbox) <= self._config.send_queue // 4:
+            self.pump_deltas()
+
+    def close(self, code: int, reason: str) -> None:
+        """Close the connection once what waits is sent (unless the client does not read)."""
+        if self.closing is None:
+            self.closing = (code, reason[:120])
+            self.room.set()
+            self.outbox.close()
+
+    async def end(self) -> None:
+        """The connection is gone; accepted commands stay accepted."""
+        self.close(1001, "gone")
+        for timer in self._timers.values():
+            timer.cancel()
+        await self.connection.close()

@@ -1,0 +1,40 @@
+"""`[adapters.cyclus]` in triplane.toml."""
+
+from pydantic import BaseModel, ConfigDict
+
+from triplane.config.model import setting
+
+
+class CyclusConfig(BaseModel):
+    """Where the Cyclus wire listens, what its default simulation is, and how much it takes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool = setting(True, "Whether this wire is served.")
+    host: str = setting(
+        "localhost", "Address to listen on; `localhost` is both loopback families. Off loopback it needs tokens.", min_length=1
+    )
+    port: int = setting(4242, "TCP port; 0 takes a free one.", ge=0, le=65_535)
+    namespace: str = setting(
+        "default", "The namespace whose runs are served; the wire has no namespaces of its own.", pattern=r"^[A-Za-z0-9._-]{1,128}$"
+    )
+    default_model: str = setting(
+        "material_flow", "The simulation that `load` starts: a definition's or a model's name.", min_length=1, max_length=128
+    )
+    default_workflow_id: str = setting(
+        "cyclus-default", "The workflow that every path but `/runs/ID` is about.", pattern=r"^[A-Za-z0-9._:-]{1,128}$"
+    )
+    allowed_origins: tuple[str, ...] = setting(
+        (), "Origins of web pages that may connect, besides loopback ones, such as `https://example.org`.", reload="hot", max_length=1_000
+    )
+    heartbeat_s: float = setting(5.0, "Time between heartbeats to each client.", unit="seconds", gt=0, le=3_600)
+    ping_s: float = setting(20.0, "Time between websocket pings; a client that does not answer is dropped.", unit="seconds", gt=0, le=3_600)
+    max_message_bytes: int = setting(
+        1 << 20, "Largest message from a client; beyond it the connection is closed (1009).", unit="bytes", ge=1_024, le=1 << 30
+    )
+    max_depth: int = setting(100, "How deep the JSON of a message may be nested.", ge=4, le=500)
+    max_pending: int = setting(1_000, "Requests of one client that wait for answers; further ones are not read until then.", ge=1)
+    max_sleep_s: float = setting(60.0, "Longest `sleep` that a client may ask for.", unit="seconds", ge=0, le=86_400)
+    max_garbage: int = setting(20, "Unreadable messages in a row after which a client is closed (1008).", ge=1)
+    send_queue: int = setting(1_000, "Messages that wait for one client to read; beyond it the client is closed (1013).", ge=10)
+    send_queue_bytes: int = setting(64 << 20, "The same in characters; a single message may be larger.", unit="characters", ge=1 << 16)

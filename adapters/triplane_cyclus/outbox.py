@@ -1,0 +1,66 @@
+"""What waits to be sent to one client: bounded, in order, with newer announcements in place of older ones."""
+
+import asyncio
+from collections import OrderedDict
+
+
+class Outbox:
+    """A queue of frames for one client.
+
+    Attributes:
+        overflowed: more waited than the limits allow; nothing is taken in any more.
+    """
+
+    def __init__(self, max_messages: int, max_characters: int) -> None:
+        self._max_messages, self._max_characters = max_messages, max_characters
+        self._queue: OrderedDict[int | str, str] = OrderedDict()
+        self._characters = 0
+        self._count = 0
+        self._wake = asyncio.Event()
+        self._closed = False
+        self.overflowed = False
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def put(self, text: str, replaces: str | None = None) -> bool:
+        """Queue a frame.
+
+        Args:
+            replaces: frames with the same word announce the same thing: a newer one takes the older one's place.
+
+        Returns:
+            Whether it was taken in; False from the moment the limits are reached.
+        """
+        if self._closed or self.overflowed:
+            return False
+        if replaces is not None and (older := self._queue.get(replaces)) is not None:
+            self._queue[replaces] = text
+            self._characters += len(text) - len(older)
+        elif self._queue and (len(self._queue) >= self._max_messages or self._characters + len(text) > self._max_characters):
+            self.overflowed = True
+            self._queue.clear()
+            self._wake.set()
+            return False
+        else:
+            self._count += 1
+            self._queue[replaces if replaces is not None else self._count] = text
+            self._characters += len(text)
+            self._wake.set()
+        return True
+
+    def close(self) -> None:
+        """Take nothing in any more; what waits can still be sent."""
+        self._closed = True
+        self._wake.set()
+
+    async def take(self) -> str | None:
+        """The next frame to send; None at the end."""
+        while not self._queue:
+            if self._closed or self.overflowed:
+                return None
+            self._wake.clear()
+            await self._wake.wait()
+        _, text = self._queue.popitem(last=False)
+        self._characters -= len(text)
+        return text

@@ -1,0 +1,116 @@
+"""Frames that are read from a run: tables, names, the registry. Used for answers and for repeating actions alike."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from triplane.errors import NotFound, RefusedInput
+from triplane.queries import DescribeRun, ReadTable, RunView, TableNames
+from triplane_cyclus.frames import encode, encode_with
+from triplane_cyclus.orients import ORIENTS, render
+from triplane_cyclus.plans import Ask
+
+MAX_TABLE_NAME = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which run a client looks at: the newest of a workflow."""
+
+    namespace: str
+    workflow_id: str
+    all_tables: bool = False
+
+
+def find_run(ask: Ask, place: Place) -> RunView | None:
+    """The run as it is on disk; None where there is none (yet)."""
+    try:
+        view: RunView = ask(DescribeRun(namespace=place.namespace, workflow_id=place.workflow_id))
+    except NotFound:
+        return None
+    return view
+
+
+def registry_frame(ask: Ask, place: Place, extras: Mapping[str, Any]) -> str:
+    """The registry; `all` says that the list is empty because everything is stored."""
+    view = find_run(ask, place)
+    registry = view.detail.options.get("registry") if view is not None else None
+    if registry is None:
+        return encode("registry", None, [], {"all": True, **extras})
+    return encode("registry", None, sorted(registry), extras)
+
+
+def table_names_frame(ask: Ask, place: Place, extras: Mapping[str, Any]) -> str:
+    """The names of the run's tables, sorted; none before there is a run."""
+    if find_run(ask, place) is None:
+        return encode("table_names", None, [], extras)
+    names = ask(TableNames(namespace=place.namespace, workflow_id=place.workflow_id, all=place.all_tables))
+    return encode("table_names", None, names, extras)
+
+
+def table_data_frame(ask: Ask, place: Place, params: Mapping[str, Any], extras: Mapping[str, Any]) -> str:
+    """Rows of a table in the orient asked for, or the sentence that there is no such table.
+
+    Raises:
+        RefusedInput: senseless params.
+    """
+    check_table_data(params)
+    shown = {"table": params["table"], "conds": params.get("conds"), "orient": params.get("orient", "split")}
+    shown.update({name: params[name] for name in ("limit", "offset", "precision") if name in params})
+    table = params["table"]
+    data = None
+    if isinstance(table, str) and len(table) <= MAX_TABLE_NAME and find_run(ask, place) is not None:
+        query = ReadTable(
+            namespace=place.namespace,
+            workflow_id=place.workflow_id,
+            table=table,
+            conditions=_conditions(params.get("conds")),
+            offset=params.get("offset", 0),
+            limit=params.get("limit"),
+        )
+        data = ask(query)
+    if data is None:
+        return encode("table_data", shown, f"{table} is not available.", {"success": False, **extras})
+    return encode_with("table_data", shown, render(data, shown["orient"], params.get("precision")), extras)
+
+
+def check_table_data(params: Mapping[str, Any]) -> None:
+    """Refuse what cannot be answered, before there is anything to read.
+
+    Raises:
+        RefusedInput
+    """
+    require(params, {"table"}, {"conds", "orient", "limit", "offset", "precision"})
+    orient = params.get("orient", "split")
+    if orient is not None and orient not in ORIENTS:
+        raise RefusedInput(f"orient {orient!r:.60} is not one of {' '.join(ORIENTS)}")
+    for name, least, most in (("limit", 1, 1 << 53), ("offset", 0, 1 << 53), ("precision", 0, 17)):
+        value = params.get(name, least)
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise RefusedInput(f"{name} must be a whole number from {least} to {most}, not {value!r:.40}")
+    _conditions(params.get("conds"))
+
+
+def _conditions(conds: Any) -> tuple[tuple[str, str, Any], ...]:
+    if conds is None:
+        return ()
+    if not isinstance(conds, list) or len(conds) > 100:
+        raise RefusedInput("conds must be a list of at most 100 [column, operator, value] triples, or null")
+    for condition in conds:
+        if not isinstance(condition, list) or len(condition) != 3 or not all(isinstance(part, str) for part in condition[:2]):
+            raise RefusedInput(f"a condition must be [column, operator, value], not {condition!r:.80}")
+    return tuple((column, sign, value) for column, sign, value in conds)
+
+
+def require(params: Mapping[str, Any], needed: set[str], allowed: set[str]) -> None:
+    """Check the names of an event's params.
+
+    Raises:
+        RefusedInput: one is missing or unknown.
+    """
+    missing, unknown = needed - params.keys(), params.keys() - needed - allowed
+    if missing:
+        raise RefusedInput(f"params.{min(missing)} is missing")
+    if unknown:
+        known = ", ".join(sorted(needed | allowed)) or "none"
+        raise RefusedInput(f"params.{min(unknown):.80} is not known here; known: {known}")
