@@ -56,7 +56,7 @@ class Projection:
                 pub_port=identity.pub_port,
                 cylc_version=identity.cylc_version,
                 workflow_log_dir=f"{identity.run_dir}/log/scheduler",
-                meta=derive.meta(detail.definition),
+                meta=derive.meta(detail.definition or {"title": run.workflow_type}),
                 run_mode=self._run_mode,
                 cycling_mode=derive.text(detail.definition.get("cycling_mode")) or "integer",
             )
@@ -354,7 +354,7 @@ class Projection:
         self.workflow.set(latest_state_tasks={**latest, task.state: [relative, *others][:LATEST]})
 
     def settle(self) -> None:
-        """Bring the totals of families and workflow up to date; once per batch."""
+        """Bring the totals of families and workflow up to date, after any number of changes."""
         for family_id in self._recount:
             counts = self._family_counts[family_id]
             totals = {f"{flag}_total": counts.flags[flag] for flag in FLAGS[:3]}

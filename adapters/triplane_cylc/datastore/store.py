@@ -148,10 +148,13 @@ class FaceStore:
         returning = [key for key in delta.pruned if key in again]
         if returning:
             self._drop(returning)
+            self._projection.settle()
             self._close_batch(reloaded=False)
         self._projection.put_run(delta.run)
         self._put(delta.tasks, delta.jobs)
         self._drop(key for key in delta.pruned if key not in again)
+        # Queries may come before the next flush, and should find families that agree with their tasks.
+        self._projection.settle()
 
     def flush(self) -> list[Message]:
         """What has to be published for everything absorbed since the last flush."""
@@ -195,7 +198,6 @@ class FaceStore:
                 self._projection.drop_task(key)
 
     def _close_batch(self, reloaded: bool) -> None:
-        self._projection.settle()
         changed = [table for table in self._tables if reloaded or table.is_changed]
         workflow = self._projection.workflow
         if not changed and not workflow.is_changed:
