@@ -34,6 +34,8 @@ class CylcAdapter:
 
     name: ClassVar[str] = "cylc"
     config_model: ClassVar[type[BaseModel]] = CylcConfig
+    # Every socket asks for a CURVE key, so listening off loopback needs no other credentials.
+    authenticates_peers: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
