@@ -160,3 +160,9 @@ def test_a_store_opened_for_reading_shares_the_directory_and_writes_nothing(tmp_
         reading.writer.commit([])
     reading.close()
     owner.close()
+
+
+def test_a_file_that_cannot_be_opened_is_refused_with_its_name(tmp_path: Path):
+    (tmp_path / DATABASE_NAME).mkdir()
+    with pytest.raises(StoreBroken, match=r"triplane\.sqlite cannot be opened"):
+        open_store(tmp_path)

@@ -103,6 +103,8 @@ def open_store(directory: str | os.PathLike[str], vfs: str | None = None, readon
         lock.release()
         if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
             raise StoreBroken(f"{path / DATABASE_NAME} is damaged: {error}; restore a backup") from error
+        if isinstance(error, apsw.Error):
+            raise StoreBroken(f"{path / DATABASE_NAME} cannot be opened: {error}") from error
         raise
 
 
