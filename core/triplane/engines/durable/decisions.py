@@ -36,7 +36,7 @@ def complete(turn: Turn, report: CompleteWorkflowTask) -> dict[str, Any]:
     _leave_condition(turn, commands, task.update_id)
     for command in commands:
         _apply(turn, command)
-    if task.update_id != NORMAL:
+    if task.update_id != NORMAL and turn.own.agenda[:1] != [NORMAL]:
         # An update's task does not advance the workflow itself; that takes a task of its own, before any other update.
         turn.own.agenda.insert(0, NORMAL)
     workflow_tasks.finish(turn)

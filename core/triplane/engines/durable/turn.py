@@ -52,6 +52,11 @@ class Turn:
     def run_id(self) -> str:
         return self.state.run.run_id
 
+    @property
+    def next_arrival(self) -> int:
+        """A number that no arrival of this run had before: every arrival makes the history or the buffer longer."""
+        return self.state.run.history_length + len(self.own.buffer) + 1
+
     # ---- history ---------------------------------------------------------------------------------------------------
 
     def emit(self, name: str, data: dict[str, Any]) -> Event:

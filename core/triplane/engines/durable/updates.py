@@ -13,7 +13,7 @@ def signal(turn: Turn, command: SignalRun) -> dict[str, Any]:
     """Record a signal; the workflow is woken to see it."""
     turn.refuse_if_full()
     arguments = as_arguments(command.arguments, turn.settings.max_payload_bytes, "the signal's arguments")
-    signal_id = turn.step.new_id("sig-")
+    signal_id = f"sig-{turn.run_id}-{turn.next_arrival}"
     data = {"signal_name": command.signal_name, "signal_id": signal_id, "arguments": arguments, "payload_codec": "avro"}
     turn.receive(turn.happening("SignalReceived", data))
     turn.issue_next()
@@ -28,7 +28,7 @@ def accept(turn: Turn, command: UpdateRun) -> dict[str, Any]:
     if len(turn.own.updates) >= most:
         raise LimitReached(f"{most} updates wait already (engines.durable.max_pending_updates); try again", limit=most)
     arguments = as_arguments(command.arguments, turn.settings.max_payload_bytes, "the update's arguments")
-    update_id = turn.step.new_id("upd-")
+    update_id = f"upd-{turn.run_id}-{turn.next_arrival}"
     turn.own.updates[update_id] = command.update_name
     data = {"update_id": update_id, "update_name": command.update_name, "arguments": arguments, "payload_codec": "avro"}
     turn.receive(turn.happening("UpdateAccepted", data, update_id=update_id))
@@ -69,7 +69,7 @@ _FAILURE_KEYS = ("message", "exception_type", "exception_class", "non_retryable"
 def _fail(turn: Turn, update_id: str, failure: dict[str, Any]) -> None:
     name = turn.own.updates.pop(update_id, "")
     failure.setdefault("message", "the update failed")
-    data = {"update_id": update_id, "update_name": name, "failure_id": turn.step.new_id("fail-"), "failure": dict(failure), **failure}
+    data = {"update_id": update_id, "update_name": name, "failure_id": f"fail-{update_id}", "failure": dict(failure), **failure}
     _tell(turn, update_id, turn.emit("UpdateCompleted", data).data)
 
 
