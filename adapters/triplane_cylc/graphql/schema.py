@@ -33,6 +33,7 @@ def cylc_schema() -> GraphQLSchema:
     for name in TEXT_SCALARS:
         scalar = schema.type_map[name]
         assert isinstance(scalar, GraphQLScalarType)
-        # Literals come through here too.
-        scalar.parse_value = _text  # type: ignore[method-assign]
+        # Literals come through here too; graphql-core 3.3 has a second name for it.
+        for attribute in ("parse_value", "coerce_input_value"):
+            setattr(scalar, attribute, _text)
     return schema

@@ -151,7 +151,8 @@ class Selection:
         self.kind = kind
         self.workflows, self.exworkflows = _id_list(args, "workflows"), _id_list(args, "exworkflows")
         self._ids, self._exids = ([parse_id(text) for text in _id_list(args, name)] for name in ("ids", "exids"))
-        self._predicates = list(_plain_predicates(args))
+        # The schema gives edges the arguments of jobs, but they have no state.
+        self._predicates = [] if kind == "Edge" else list(_plain_predicates(args))
         self._sort = sort_key(kind, args.get("sort"))
         self.distance = args.get("distance")
 

@@ -1,0 +1,83 @@
+"""Requests made to be slow are refused quickly; honest ones pass."""
+
+import time
+
+import pytest
+from graphql import get_introspection_query
+
+from triplane_cylc.graphql import GraphQLRefused, execute_query, prepare
+from triplane_cylc.graphql.limits import MAX_ALIASES, MAX_CHARACTERS
+from unit.cylc_datastore.runs import store_of, task
+from unit.cylc_graphql.recordings import NAMES, recorded
+
+BOMBS = {
+    "tokens": ("{ workflows { " + "id " * 5_000 + "} }", "Document contains more than 5000 tokens"),
+    "repeated fields": ("{ workflows { " + "id " * 4_900 + "} }", "aliases or repeated fields"),
+    "aliases": ("{ workflows { " + " ".join(f"a{n}: id" for n in range(1_600)) + "} }", "aliases or repeated fields"),
+    "depth": ("{ workflows { " + "taskProxies { firstParent { " * 8 + "id" + "}}" * 8 + "} }", "more than 15 levels"),
+    "braces": ("{a" * 2_000 + "}" * 2_000, "nested too deeply"),
+    "brackets": ("{ workflows(ids: " + "[" * 2_000 + "]" * 2_000 + ") { id } }", "nested too deeply"),
+    "nested lists": (
+        "{ workflows { taskProxies { jobs { taskProxy { jobs { taskProxy { jobs { taskProxy { jobs { id } } } } } } } } } }",
+        "costs too much",
+    ),
+    "fragments that double": (
+        " ".join(f"fragment f{n} on Workflow {{ ...f{n + 1} ...f{n + 1} }}" for n in range(300))
+        + " fragment f300 on Workflow { id } { workflows { ...f0 } }",
+        "repeated fields",
+    ),
+    "fragments that double nothing": (
+        " ".join(f"fragment f{n} on Workflow {{ ...f{n + 1} ...f{n + 1} }}" for n in range(300))
+        + " fragment f300 on Workflow { id @skip(if: true) } { workflows { ...f0 } }",
+        "repeated fields",
+    ),
+    "fragments in a circle": (
+        "fragment a on Workflow { ...b } fragment b on Workflow { ...a } { workflows { ...a } }", "within itself",
+    ),
+    "an unused fragment": ("fragment a on Workflow { " + "id " * 4_900 + " } { workflows { id } }", "repeated fields"),
+    "characters": ("#" + "x" * 2_000_000, f"at most {MAX_CHARACTERS}"),
+    "directives": ("{ workflows { id " + "@a " * 2_000 + "} }", "Unknown directive"),
+    "inline fragments": ("{ workflows { " + "... { " * 100 + "id" + "}" * 100 + "} }", None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_is_refused_before_it_is_executed(name):
+    request, message = BOMBS[name]
+    started = time.process_time()
+    if message is None:
+        prepare(request)
+    else:
+        with pytest.raises(GraphQLRefused) as refused:
+            prepare(request)
+        assert message in str(refused.value)
+    # The promise is 50 ms; a busy machine with a cold cache gets some grace.
+    assert time.process_time() - started < 0.15
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "error" not in recorded(name)["response"]])
+def test_every_recorded_request_is_within_the_limits(name):
+    prepare(recorded(name)["request_string"], recorded(name)["variables"])
+
+
+def test_introspection_as_tools_send_it_is_within_the_limits():
+    prepare(get_introspection_query())
+
+
+def test_as_many_aliases_as_allowed_pass():
+    prepare("{ workflows { " + " ".join(f"a{n}: id" for n in range(MAX_ALIASES)) + "} }")
+    with pytest.raises(GraphQLRefused):
+        prepare("{ workflows { " + " ".join(f"a{n}: id" for n in range(MAX_ALIASES + 1)) + "} }")
+
+
+def test_too_many_ids_are_refused():
+    with pytest.raises(GraphQLRefused, match="1001 ids; at most 1000"):
+        prepare("query ($i: [ID]) { taskProxies(ids: $i) { id } }", {"i": ["1/a"] * 1_001})
+
+
+def test_an_answer_that_would_be_too_large_is_refused_while_it_is_made():
+    store = store_of(*(task("1", f"t{n}") for n in range(2_000)))
+    started = time.process_time()
+    with pytest.raises(GraphQLRefused, match="too large"):
+        execute_query(prepare("{ taskProxies { firstParent { childTasks { id } } } }"), store)
+    assert time.process_time() - started < 3
