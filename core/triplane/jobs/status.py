@@ -62,7 +62,7 @@ def verdict(status: JobStatus, in_runner: bool) -> tuple[str, str | None]:
     if end == "SUCCEEDED":
         return "succeeded", end_time
     if end is not None and end in ("ERR", "EXIT"):
-        return "failed", end_time
+        return f"failed/{end}", end_time
     if end is not None and not in_runner:
         return f"failed/{end}", end_time
     if end is not None:

@@ -4,6 +4,7 @@ from collections import Counter, deque
 from typing import Any
 
 import msgpack
+
 from triplane.commands import JobSubmitted, ReportJob, StartRun
 from triplane.commands.base import RunCommand
 from triplane.commands.system import ContinueStep

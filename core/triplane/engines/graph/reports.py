@@ -1,7 +1,7 @@
 """What a job says, or a poll finds, as changes of its task (contract cylc 5.3)."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from triplane.commands import JobSubmitFailed, JobSubmitted, ReportJob
@@ -60,9 +60,15 @@ class Reports:
             return None
         return task
 
-    def _write_down(self, command: ReportJob, messages: Iterable[tuple[str, str]], ignored: bool) -> None:
+    def _write_down(self, command: ReportJob, messages: Sequence[tuple[str, str]], ignored: bool) -> None:
         job = self._state.jobs.get((command.cycle, command.task, command.submit_num))
         suffix = " (polled)" if command.polled else ""
+        if command.polled and job is not None:
+            # Every poll reads the whole file: what was heard before is no news.
+            known = set(job.messages)
+            messages = [one for one in messages if one[1] not in known and one[1] + suffix not in known]
+            if not messages:
+                return
         texts = [f"{text}{suffix}" for _, text in messages]
         if job is not None:
             self._step.put_job(evolve(job, messages=(*job.messages, *texts)[-MAX_JOB_MESSAGES:]))
@@ -148,7 +154,10 @@ class Reports:
 
     def _start(self, task: Task, when: float) -> Task:
         task = self._submitted_first(task, when)
-        self._step.put_job(evolve(self._job(task, when), state="running", started=when, finished=None))
+        job = self._job(task, when)
+        # Jobs' clocks tell whole seconds, and may be wrong: nothing starts before it was submitted.
+        started = max(when, job.submitted or when)
+        self._step.put_job(evolve(job, state="running", started=started, finished=None))
         self._emit("JobStarted", task)
         return self._progress.complete_outputs(task, ["submitted", "started"], state="running")
 
@@ -157,14 +166,16 @@ class Reports:
 
     def _succeed(self, task: Task, when: float) -> None:
         task = self._started_first(task, when)
-        self._step.put_job(evolve(self._job(task, when), state="succeeded", finished=when))
+        job = self._job(task, when)
+        self._step.put_job(evolve(job, state="succeeded", finished=max(when, job.started or when)))
         self._emit("JobSucceeded", task)
         self._progress.complete_outputs(task, ["submitted", "started", "succeeded"], state="succeeded")
 
     def _fail(self, task: Task, reason: str, when: float) -> None:
         task = self._started_first(task, when)
         job = self._job(task, when)
-        self._step.put_job(evolve(job, state="failed", finished=when, data={**job.data, "run_signal": reason}))
+        finished = max(when, job.started or when)
+        self._step.put_job(evolve(job, state="failed", finished=finished, data={**job.data, "run_signal": reason}))
         self._emit("JobFailed", task, reason=reason or "failed")
         self._progress.complete_outputs(task, ["failed"], state="failed")
 

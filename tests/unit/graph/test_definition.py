@@ -1,0 +1,245 @@
+"""Reading `flow.cylc`: what it means, and what is refused at which line."""
+
+import json
+
+import pytest
+
+from triplane.engines.graph.definition.build import build_definition
+from triplane.engines.graph.definition.model import Condition, from_plain, to_plain
+from triplane.engines.graph.definition.problems import DefinitionProblem
+from unit.graph.simulated import HEAD, cycling, once
+
+WHOLE = '''
+[meta]
+    title = "Two # seasons"   # a comment
+    description = """
+        Over
+        two lines.
+    """
+[scheduling]
+    cycling mode = integer
+    initial cycle point = 2
+    final cycle point = +P4
+    runahead limit = P2
+    [[graph]]
+        R1 = prepare => model
+        P2 = """
+            # the core of it
+            model =>
+                post & \\
+                plot
+            model[-P2] => model   # the cycle before
+            prepare[^] => post
+        """
+[runtime]
+    [[root]]
+        script = sleep 1
+        [[[environment]]]
+            LEVEL = low
+            PLACE = ~/here
+    [[MODELS, PLOTS]]
+        pre-script = echo family
+    [[prepare]]
+    [[model]]
+        inherit = MODELS, PLOTS
+        [[[environment]]]
+            LEVEL = "high # not a comment"
+        [[[meta]]]
+            title = The model
+    [[post, plot]]
+        script = """
+            if true; then
+                echo done
+            fi
+        """
+    [[MODELS]]
+        post-script = echo again
+'''
+
+
+def test_a_whole_definition_comes_to_what_it_says():
+    definition = build_definition(WHOLE)
+    assert (definition.title, definition.description) == ("Two # seasons", "Over\ntwo lines.")
+    assert (definition.initial, definition.final, definition.runahead) == (2, 6, 2)
+    assert list(definition.tasks) == ["prepare", "model", "post", "plot"]
+    model = definition.tasks["model"]
+    assert model.families == ("MODELS", "PLOTS", "root") and model.title == "The model"
+    assert model.scripts == {"script": "sleep 1", "pre-script": "echo family", "post-script": "echo again"}
+    assert model.environment == {"LEVEL": "high # not a comment", "PLACE": "~/here"}
+    assert definition.tasks["plot"].scripts["script"] == "if true; then\n    echo done\nfi"
+    assert [one.conditions for one in model.prerequisites] == [
+        (Condition("prepare", "succeeded"),),
+        (Condition("model", "succeeded", offset=-2),),
+    ]
+    assert definition.tasks["post"].prerequisites[0].conditions == (
+        Condition("model", "succeeded"),
+        Condition("prepare", "succeeded", point=2),
+    )
+    assert definition.families["MODELS"].parents == ("root",)
+
+
+def test_a_definition_survives_the_trip_through_json():
+    definition = build_definition(WHOLE)
+    assert from_plain(json.loads(json.dumps(to_plain(definition)))) == definition
+
+
+def test_a_graph_that_runs_once_needs_no_calendar():
+    definition = build_definition("[scheduler]\nallow implicit tasks = True\n[scheduling]\n[[graph]]\nR1 = a => b")
+    assert (definition.initial, definition.final) == (1, 1)
+
+
+def test_a_repeated_recurrence_adds_to_the_graph_and_a_repeated_setting_replaces():
+    definition = build_definition(once("a => b") + "\n        R1 = b => c\n[scheduling]\n    runahead limit = P7\n")
+    assert list(definition.tasks) == ["a", "b", "c"] and definition.runahead == 7
+
+
+@pytest.mark.parametrize(
+    ("recurrence", "points"),
+    [
+        ("R1", [1]),
+        ("R1/$", [9]),
+        ("R1/^+P2", [3]),
+        ("R1/5", [5]),
+        ("P4", [1, 5, 9]),
+        ("^+P1/P3", [2, 5, 8]),
+        ("+P1/P3", [2, 5, 8]),
+        ("4/P2", [4, 6, 8]),
+        ("R3/2/P1", [2, 3, 4]),
+        ("R/7/P1", [7, 8, 9]),
+        ("R2/-3/P2", []),
+    ],
+)
+def test_recurrences_give_their_points(recurrence: str, points: list[int]):
+    definition = build_definition(cycling("a", final=9, recurrence=recurrence))
+    sequence = definition.sequences[0]
+    assert list(sequence.from_point(definition.initial)) == points
+    assert [point for point in range(-9, 12) if point in sequence] == points
+
+
+@pytest.mark.parametrize(
+    ("graph", "named"),
+    [
+        ("a | b => c", "`|`"),
+        ("(a & b) => c", "parentheses"),
+        ("a => !b", "suicide"),
+        ("a<i> => b", "task parameters"),
+        ("@wall_clock => a", "xtriggers"),
+        ("a:finish => b", "`:finish`"),
+        ("FAM:succeed-all => b", "`:succeed-all`"),
+        ("a => b[-P1]", "offset on the right"),
+        ("a => => b", "nothing before"),
+        ("a => b &", "ends with an operator"),
+        ("a b => c", "bad graph node"),
+        ("a[-Q1] => b", "not an integer cycle point"),
+        ("a:nonsense => b", "no output"),
+        ("a => a", "depends on itself"),
+        ("a? => b\na => c", "both required and optional"),
+        ("a:fail => b\na => c", "cannot both happen"),
+        ("ghost[-P1] => b", "only named with an offset"),
+    ],
+)
+def test_what_the_graph_language_has_beyond_ours_is_refused_at_its_line(graph: str, named: str):
+    source = once(graph)
+    with pytest.raises(DefinitionProblem, match=named.replace("`|`", r"`\|`")) as raised:
+        build_definition(source)
+    assert source.splitlines()[raised.value.line - 1] in graph.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("[scheduling]\n[[queues]]", r"\[scheduling\]queues is not supported"),
+        ("[scheduling]\n[[xtriggers]]", r"\[scheduling\]xtriggers is not supported"),
+        ("[scheduling]\nstop after cycle point = 3", r"\[scheduling\]stop after cycle point is not supported"),
+        ("[runtime]\n[[a]]\nexecution retry delays = PT1S", r"execution retry delays is not supported"),
+        ("[runtime]\n[[a]]\n[[[events]]]", r"\[runtime\]\[a\]events is not supported"),
+        ("[task parameters]", r"\[task parameters\] is not supported"),
+        ("[scheduling]\nrunahead limmit = P1", "no setting .*runahead limmit is known"),
+        ("[nonsense]", r"no setting \[nonsense\] is known"),
+        ("[runtime]\n[[a]]\ninherit = b", "which is not defined"),
+        ("[runtime]\n[[a]]\ninherit = None, b", "not supported"),
+        ("[runtime]\n[[a]]\nplatform = queue:x", "worker queue"),
+        ("[runtime]\n[[a/b]]", "not a task name"),
+        ("[runtime]\n[[..]]", "not a task name"),
+        ("[runtime]\n[[a]]\n[[[environment]]]\n1X = 2", "not a name of an environment variable"),
+        ("[scheduler]\nUTC mode = perhaps", "neither True nor False"),
+        ("[meta", "bracket mismatch|bad section heading"),
+        ("[meta]\n[[[deep]]]", "nested 3 deep"),
+        ("[[[[[five]]]]]", "nested 5 deep"),
+        ("words", "neither a section heading"),
+        ('title = """never', "never closed"),
+        ("title = 'open", "unclosed quote"),
+        ("%include 'x'", "%include is not supported"),
+        ("x = 1 \\ ", "white space after a line continuation"),
+    ],
+)
+def test_a_setting_that_is_not_understood_is_refused_at_its_line(line: str, message: str):
+    source = once("a") + line
+    with pytest.raises(DefinitionProblem, match=message) as raised:
+        build_definition(source)
+    assert raised.value.line in range(source.count("\n") + 1 - line.count("\n"), source.count("\n") + 2)
+
+
+@pytest.mark.parametrize(
+    ("source", "message", "at"),
+    [
+        ("#!Jinja2\n[scheduling]\n", "templating", "#!Jinja2"),
+        ("[scheduling]\n    [[graph]]\n        P1D = a\n", "cycling mode gregorian", "[scheduling]"),
+        ("[scheduling]\ncycling mode = 360day\n[[graph]]\nP1D = a\n", "'360day' is not supported", "360day"),
+        ("[scheduling]\ncycling mode = integer\ninitial cycle point = now\n[[graph]]\nP1 = a\n", "'now' is not an integer", "now"),
+        ("[scheduling]\n[[graph]]\n", "nothing to run", "[scheduling]"),
+        ("", "nothing to run", None),
+        ("[scheduling]\n[[graph]]\nR1 = a\n", "does not define", "R1 = a"),
+        ("[scheduling]\n[[graph]]\nR1 = FAM\n[runtime]\n[[FAM]]\n[[a]]\ninherit = FAM\n", "the family 'FAM'", "R1 = FAM"),
+        (cycling("a") + "        R1/P = b\n", "'P' is not an integer cycle point", "R1/P"),
+        (cycling("a", recurrence="P1!2"), "exclusions", "P1!2"),
+        (cycling("a", recurrence="P0"), "does not move forward", "P0"),
+        (cycling("a", recurrence="R0/1/P1"), "repeats 0 times", "R0/1/P1"),
+        (cycling("a", final=None, recurrence="R1/$"), "needs a final cycle point", "R1/$"),
+        (cycling("a", final=0), "is before the initial cycle point", "final cycle point = 0"),
+    ],
+)
+def test_a_definition_that_cannot_run_is_refused(source: str, message: str, at: str | None):
+    with pytest.raises(DefinitionProblem, match=message) as raised:
+        build_definition(source)
+    assert at is None or at in source.splitlines()[raised.value.line - 1]
+
+
+def test_tasks_that_wait_for_each_other_are_refused_even_over_two_recurrences():
+    with pytest.raises(DefinitionProblem, match="circular dependencies: a => b => c => a|b => c => a|c => a"):
+        build_definition(once("a => b\nb => c\nc => a"))
+    with pytest.raises(DefinitionProblem, match="circular"):
+        build_definition(cycling("a => b") + "        R1/2 = b => a\n")
+    build_definition(cycling("a => b") + "        R1/2 = b[-P1] => a\n")
+
+
+def test_inheritance_is_ordered_as_python_orders_base_classes():
+    runtime = "[runtime]\n[[A]]\n[[B]]\ninherit = A\n[[C]]\ninherit = A\n[[x]]\ninherit = B, C\n"
+    definition = build_definition(once("x") + runtime)
+    assert definition.tasks["x"].families == ("B", "C", "A", "root")
+    with pytest.raises(DefinitionProblem, match="cannot be put in one order"):
+        build_definition(once("y") + runtime + "[[y]]\ninherit = A, B\n")
+    with pytest.raises(DefinitionProblem, match="inherits from itself"):
+        build_definition(once("y") + "[runtime]\n[[y]]\ninherit = z\n[[z]]\ninherit = y\n")
+
+
+def test_custom_outputs_have_messages_and_can_be_waited_for():
+    definition = build_definition(once("a:x => b") + "[runtime]\n[[a]]\n[[[outputs]]]\nx = the x is done\n")
+    assert definition.tasks["a"].outputs["x"] == "the x is done"
+    assert definition.tasks["a"].required == ("submitted", "succeeded", "x")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        HEAD + "x" * (5 * 1024 * 1024),
+        "\n".join("[" * depth + "s" + "]" * depth for depth in range(1, 300)),
+        "[" * 10_000 + "deep" + "]" * 10_000,
+        once("x0") + "[runtime]\n" + "".join(f"[[x{i}]]\ninherit = x{i + 1}\n" for i in range(10_000)) + "[[x10000]]\n",
+        once(" & ".join(f"a{i}" for i in range(1_000)) + " => " + " & ".join(f"b{i}" for i in range(1_000))),
+        "\n" * 200_000,
+    ],
+)
+def test_a_huge_or_bottomless_definition_is_refused(source: str):
+    with pytest.raises(DefinitionProblem):
+        build_definition(source)

@@ -1,0 +1,284 @@
+"""Graph runs with real background jobs, a real store, and polling as the only way to report."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from triplane.commands import KillTasks, PlayRun, StartRun, StopMode, StopRun, TriggerTasks
+from triplane.commands.runs import DuplicatePolicy
+from triplane.engines.base import Step
+from triplane.engines.graph.progress import Progress
+from triplane.engines.graph.reading import FILE_NAME
+from triplane.entities import Run
+from triplane.errors import DefinitionNotFound, InvalidDefinition, NotSupported
+from triplane.jobs.background import BackgroundRunner
+from triplane.jobs.places import JobPlace, write_job
+from triplane.jobs.platforms import PlatformSettings
+from triplane.jobs.service import JobService, UnknownPlatformParts
+from triplane.jobs.tracking import Prepared
+from unit.graph.simulated import cycling, once
+from unit.graph.test_reading import packed, tarfile
+from unit.jobs.gateway_with_jobs import QUICK, GatewayWithJobs, until
+
+COUNT = "[runtime]\n[[root]]\nscript = echo run >> $CYLC_WORKFLOW_SHARE_DIR/$CYLC_TASK_NAME.$CYLC_TASK_CYCLE_POINT\n"
+# Waits for a file that the test makes, so that it ends exactly when the test says.
+WAIT = 'script = echo run >> $CYLC_WORKFLOW_SHARE_DIR/count; while ! test -e "$CYLC_WORKFLOW_SHARE_DIR/go"; do sleep 0.1; done\n'
+
+
+def living(group: int) -> list[int]:
+    """Processes of a group that are more than an entry nobody has collected."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            if fields[0] != "Z" and int(fields[2]) == group:
+                found.append(int(stat.parent.name))
+    return found
+
+
+async def test_a_cycling_graph_runs_to_its_end(tmp_path: Path):
+    async with GatewayWithJobs(tmp_path) as house:
+        await house.run(cycling("a => b & c\nb[-P1] => a", final=2) + COUNT)
+        await until("the run is closed", lambda: not house.view().run.is_open)
+        assert house.view().run.status == "completed"
+        assert set(house.states().values()) == {"succeeded"} and len(house.states()) == 6
+        share = house.run_dir / "demo" / "share"
+        assert sorted(file.name for file in share.glob("*.*")) == ["a.1", "a.2", "b.1", "b.2", "c.1", "c.2"]
+        assert (house.run_dir / "demo/log/config/01-start-01.cylc").read_text() == cycling("a => b & c\nb[-P1] => a", final=2) + COUNT
+        assert os.readlink(house.job("1/a/NN")) == "01"
+
+
+async def test_a_job_that_fails_stalls_the_run_and_can_be_triggered_again(tmp_path: Path):
+    async with GatewayWithJobs(tmp_path) as house:
+        await house.run(once("a => b") + "[runtime]\n[[a]]\nscript = test $CYLC_TASK_SUBMIT_NUMBER -gt 1\n")
+        await until("the run is stalled", lambda: house.view().run.status_message == "stalled")
+        assert house.states() == {"1/a": "failed"}
+        await house.gateway.bus.send(TriggerTasks(workflow_id="demo", task_globs=("1/a",)))
+        await until("the run is closed", lambda: not house.view().run.is_open)
+        assert {job.key: job.state for job in house.view().jobs.values()} == {
+            ("1", "a", 1): "failed", ("1", "a", 2): "succeeded", ("1", "b", 1): "succeeded",
+        }  # fmt: skip
+        assert os.readlink(house.job("1/a/NN")) == "02"
+
+
+async def test_custom_outputs_and_messages_reach_the_engine_by_a_poll(tmp_path: Path):
+    said = 'printf "CYLC_MESSAGE=T|INFO|it is there\\nCYLC_MESSAGE=T|WARNING|low on ink\\n" >> $CYLC_TASK_LOG_DIR/job.status\n'
+    async with GatewayWithJobs(tmp_path) as house:
+        await house.run(once("a:ready => b") + f"[runtime]\n[[a]]\nscript = {said}[[[outputs]]]\nready = it is there\n")
+        await until("the run is closed", lambda: not house.view().run.is_open)
+        assert house.view().run.status == "completed"
+        assert house.view().jobs[("1", "a", 1)].messages == ("low on ink (polled)",)
+
+
+async def test_a_script_that_does_not_parse_is_a_failed_submission(tmp_path: Path):
+    async with GatewayWithJobs(tmp_path) as house:
+        await house.run(once("a") + "[runtime]\n[[a]]\nscript = if true; then\n")
+        await until("the submission has failed", lambda: house.states() == {"1/a": "submit-failed"})
+        assert "does not parse" in house.view().jobs[("1", "a", 1)].data["reason"]
+
+
+async def test_a_job_that_vanishes_without_a_word_has_failed(tmp_path: Path):
+    async with GatewayWithJobs(tmp_path) as house:
+        await house.run(once("a") + f"[runtime]\n[[a]]\n{WAIT}")
+        await until("the job runs", lambda: house.states() == {"1/a": "running"})
+        os.killpg(int(house.view().jobs[("1", "a", 1)].job_id), signal.SIGKILL)
+        await until("the job has failed", lambda: house.states() == {"1/a": "failed"})
+
+
+async def test_kill_ends_the_whole_process_group(tmp_path: Path):
+    async with GatewayWithJobs(tmp_path) as house:
+        await house.run(once("a & b") + f"[runtime]\n[[root]]\n{WAIT}")
+        await until("both run", lambda: set(house.states().values()) == {"running"})
+        await house.gateway.bus.send(KillTasks(workflow_id="demo", task_globs=("1/a",)))
+        await until("a has failed", lambda: house.states() == {"1/a": "failed", "1/b": "running"})
+        assert house.view().jobs[("1", "a", 1)].data["run_signal"] == "TERM"
+        await house.gateway.bus.send(StopRun(workflow_id="demo", mode=StopMode.KILL))
+        await until("the run is closed", lambda: not house.view().run.is_open)
+        assert house.view().run.status == "terminated" and house.states()["1/b"] == "failed"
+        group = int(house.view().jobs[("1", "b", 1)].job_id)
+        await until("none of its processes lives", lambda: not living(group))
+
+
+async def test_jobs_outlive_a_gateway_and_are_found_by_the_next_one(tmp_path: Path):
+    async with GatewayWithJobs(tmp_path) as house:
+        await house.run(once("a => b") + f"[runtime]\n[[a]]\n{WAIT}")
+        await until("the job runs", lambda: house.states() == {"1/a": "running"})
+    share = house.run_dir / "demo" / "share"
+    (share / "go").touch()
+    async with GatewayWithJobs(tmp_path) as house:
+        await until("the run is closed", lambda: not house.view().run.is_open)
+        assert house.view().run.status == "completed"
+    assert (share / "count").read_text() == "run\n"
+
+
+async def test_a_stopped_run_leaves_its_jobs_and_play_finds_them(tmp_path: Path):
+    async with GatewayWithJobs(tmp_path) as house:
+        await house.run(once("a => b") + f"[runtime]\n[[a]]\n{WAIT}")
+        await until("the job runs", lambda: house.states() == {"1/a": "running"})
+        first = house.view().run
+        await house.gateway.bus.send(StopRun(workflow_id="demo", mode=StopMode.LEAVE))
+        assert house.view().run.closed_reason == "stopped"
+        await house.gateway.bus.send(PlayRun(workflow_id="demo"))
+        assert house.view().run.run_number == first.run_number + 1 and house.states() == {"1/a": "running"}
+        share = house.run_dir / "demo" / "share"
+        (share / "go").touch()
+        await until("the run is closed", lambda: not house.view().run.is_open)
+        assert house.view().run.status == "completed" and (share / "count").read_text() == "run\n"
+
+
+async def test_submitting_a_job_again_finds_the_one_that_was_launched(tmp_path: Path):
+    async with GatewayWithJobs(tmp_path) as house:
+        await house.run(once("a") + f"[runtime]\n[[a]]\n{WAIT}")
+        state = house.gateway.bus.live(house.view().run.run_id)
+        assert state is not None
+        again = Progress(state, Step(state, 0.0, "core", "system")).submission(state.tasks[("1", "a")])
+        for _ in range(5):
+            house.jobs.carry_out([again])
+        await until("the job runs", lambda: house.states() == {"1/a": "running"})
+        house.jobs.carry_out([again])
+        share = house.run_dir / "demo" / "share"
+        (share / "go").touch()
+        await until("the run is closed", lambda: not house.view().run.is_open)
+        assert (share / "count").read_text() == "run\n"
+
+
+async def test_a_job_directory_is_claimed_by_one_process_whoever_else_comes(tmp_path: Path):
+    place = JobPlace(tmp_path, "1", "a", 1)
+    write_job(place, "#!/bin/sh\necho run >> count\n")
+    ids = await asyncio.gather(*(BackgroundRunner().submit(place) for _ in range(10)))
+    assert len(set(ids)) == 1
+    await until("it has run", lambda: (place.directory / "count").exists() and not living(int(ids[0])))
+    assert await BackgroundRunner().submit(place) == ids[0] and not await BackgroundRunner().is_running(place)
+    assert (place.directory / "count").read_text() == "run\n"
+
+
+async def test_another_process_with_a_jobs_number_is_not_taken_for_it(tmp_path: Path):
+    place = JobPlace(tmp_path, "1", "a", 1)
+    place.directory.mkdir(parents=True)
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    place.claim.write_text(f"{os.getpid()} 1 {boot}\n")
+    assert not await BackgroundRunner().is_running(place)
+    await BackgroundRunner().kill(place, 0.0)
+
+
+async def test_a_fresh_run_of_the_same_name_does_not_take_old_jobs_for_its_own(tmp_path: Path):
+    async with GatewayWithJobs(tmp_path) as house:
+        for _ in range(2):
+            await house.run(once("a") + COUNT, duplicate_policy=DuplicatePolicy.ALLOW)
+            await until("the run is closed", lambda: not house.view().run.is_open)
+            assert house.view().run.status == "completed"
+        directory = house.run_dir / "demo"
+        assert (directory / "share/a.1").read_text() == "run\n"
+        (archived,) = (directory / "archive").iterdir()
+        assert (archived / "log/job/1/a/01/job.status").exists()
+
+
+async def test_a_directory_that_is_not_ours_is_left_alone(tmp_path: Path):
+    async with GatewayWithJobs(tmp_path) as house:
+        foreign = house.run_dir / "demo"
+        foreign.mkdir(parents=True)
+        (foreign / "flow.cylc").write_text("somebody's")
+        await house.run(once("a"))
+        await until("the submission has failed", lambda: house.states() == {"1/a": "submit-failed"})
+        assert "belongs to something else" in house.view().jobs[("1", "a", 1)].data["reason"]
+        assert [path.name for path in foreign.iterdir()] == ["flow.cylc"]
+
+
+@pytest.mark.parametrize("workflow_id", ["..", ".", "a:b", ".hidden"])
+async def test_no_workflow_id_climbs_out_of_the_run_directory(workflow_id: str, tmp_path: Path):
+    async with GatewayWithJobs(tmp_path) as house:
+        house.define("one", once("a"))
+        await house.gateway.bus.send(StartRun(workflow_id=workflow_id, engine="graph", workflow_type="one"))
+        await until("the run is closed", lambda: not house.view(workflow_id).run.is_open)
+        assert house.view(workflow_id).run.status == "completed"
+    (directory,) = house.run_dir.iterdir()
+    assert directory.name not in (".", "..") and (directory / "log/job/1/a/01/job").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"cylc-run", "data", "definitions", "home"}
+
+
+async def test_a_packed_source_directory_gives_jobs_its_programs(tmp_path: Path):
+    tool = tarfile.TarInfo("bin/tool")
+    tool.mode = 0o755
+    flow = once("a") + "[runtime]\n[[a]]\nscript = tool > $CYLC_WORKFLOW_SHARE_DIR/out\n"
+    archive = packed((tarfile.TarInfo(FILE_NAME), flow.encode()), (tool, b"#!/bin/sh\necho from the tool\n"))
+    async with GatewayWithJobs(tmp_path) as house:
+        await house.gateway.bus.send(StartRun(workflow_id="demo", engine="graph", workflow_type="demo", source={"archive": archive}))
+        await until("the run is closed", lambda: not house.view().run.is_open)
+        assert (house.run_dir / "demo/share/out").read_text() == "from the tool\n"
+
+
+async def test_a_start_that_cannot_be_read_is_refused_and_leaves_nothing(tmp_path: Path):
+    async with GatewayWithJobs(tmp_path) as house:
+        house.define("bad", once("a | b"))
+        house.define("good", once("a"))
+        send = house.gateway.bus.send
+        with pytest.raises(InvalidDefinition, match="flow.cylc line"):
+            await send(StartRun(workflow_id="x", engine="graph", workflow_type="bad"))
+        with pytest.raises(DefinitionNotFound):
+            await send(StartRun(workflow_id="x", engine="graph", workflow_type="none"))
+        with pytest.raises(NotSupported, match="run mode 'skip'"):
+            await send(StartRun(workflow_id="x", engine="graph", workflow_type="good", mode="skip"))
+        with pytest.raises(NotSupported, match="--set N"):
+            await send(StartRun(workflow_id="x", engine="graph", workflow_type="good", settings={"N": "1"}))
+        assert house.gateway.bus.current_run_id("default", "x") is None
+    assert not house.run_dir.exists()
+
+
+async def test_an_unknown_platform_is_a_failed_submission(tmp_path: Path):
+    async with GatewayWithJobs(tmp_path) as house:
+        await house.run(once("a") + "[runtime]\n[[a]]\nplatform = moon\n")
+        await until("the submission has failed", lambda: house.states() == {"1/a": "submit-failed"})
+        assert "no platform 'moon'" in house.view().jobs[("1", "a", 1)].data["reason"]
+
+
+def test_platforms_that_name_what_is_not_there_are_named_together(tmp_path: Path):
+    platforms = {
+        "a": PlatformSettings(communication_method="ssh"),
+        "b": PlatformSettings(communication_method="poll", job_runner="slurm"),
+    }
+    service = JobService(tmp_path, platforms)
+    with pytest.raises(UnknownPlatformParts) as raised:
+        service.begin({})
+    assert [setting for setting, _ in raised.value.problems] == ["platforms.a.communication_method", "platforms.b.job_runner"]
+
+
+class Recorder:
+    """A tracking method whose jobs write what they would send into a file."""
+
+    name = "recorder"
+
+    def __init__(self, directory: Path) -> None:
+        self.directory_of_runs = directory
+        self.withdrawn: list[str] = []
+        self.command = directory / "command"
+        self.command.write_text('#!/bin/sh\necho "$*" >> "$TOLD"\n')
+        self.command.chmod(0o755)
+
+    async def directory(self, run: Run) -> Path:
+        place = self.directory_of_runs / "faces" / run.workflow_id
+        place.mkdir(parents=True, exist_ok=True)
+        return place
+
+    async def prepare(self, run: Run, platform: str) -> Prepared:
+        environment = {"CYLC_WORKFLOW_ID": f"face-{run.workflow_id}", "TOLD": str(self.directory_of_runs / "told")}
+        return Prepared(await self.directory(run), environment, (str(self.command),))
+
+    async def withdraw(self, run: Run, platform: str) -> None:
+        self.withdrawn.append(run.workflow_id)
+
+
+async def test_a_platform_reports_by_the_method_it_names_and_all_platforms_share_the_runs_directory(tmp_path: Path):
+    method = Recorder(tmp_path)
+    quiet = PlatformSettings(communication_method="recorder", execution_polling_intervals="PT0.2S", submission_polling_intervals="PT0.2S")
+    async with GatewayWithJobs(tmp_path, (method,), localhost=quiet, asked=QUICK) as house:
+        graph = once("a => b") + "[runtime]\n[[a]]\nscript = echo CYLC_JOB_EXIT=SUCCEEDED >> $CYLC_TASK_LOG_DIR/job.status\n"
+        await house.run(graph + "[[b]]\nplatform = asked\n")
+        await until("the run is closed", lambda: not house.view().run.is_open)
+        await until("tracking is withdrawn", lambda: method.withdrawn)
+    assert "-- face-demo 1/a/01 started" in (tmp_path / "told").read_text()
+    assert (tmp_path / "faces/demo/log/job/1/b/01/job.status").exists()
+    assert method.withdrawn == ["demo"]
