@@ -48,7 +48,7 @@ class Writer:
         if self.rng.random() < 0.2:
             parts.append("__typename")
         if self.rng.random() < 0.2:
-            parts.append(f"... on {parent.name} {{ {self.field(parent, self.rng.choice(names), depth)} }}")
+            parts.append(f"... on {parent.name} {{ __typename {self.field(parent, self.rng.choice(names), depth)} }}")
         return "{ " + " ".join(part for part in parts if part) + " __typename }"
 
     def field(self, parent: GraphQLObjectType, name: str, depth: int) -> str:
