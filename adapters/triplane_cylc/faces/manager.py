@@ -17,7 +17,7 @@ import zmq
 from triplane.connection import Connection
 from triplane.deltas import Delta, DeltaFilter, Gap
 from triplane.entities import Run
-from triplane.errors import CannotNow, GatewayError, SlowConsumer
+from triplane.errors import CannotNow, GatewayError, NamespaceNotFound, SlowConsumer
 from triplane.gateway import Gateway
 from triplane.queries import DescribeRun, ListRuns, RunPage
 from triplane.subscriptions import Subscription
@@ -96,13 +96,22 @@ class FaceManager:
         face = self.faces.get(run.run_id)
         if face is not None:
             return face
+        if run.namespace != self.config.namespace:
+            raise CannotNow(
+                f"the Cylc wire serves the namespace {self.config.namespace!r} only (adapters.cylc.namespace); "
+                f"jobs of {run.namespace!r} need a platform with communication_method = \"poll\""
+            )
+        if run.run_id not in self._opening and self._room() <= 0:
+            raise CannotNow(f"all {self.config.max_faces} faces are taken; raise adapters.cylc.max_faces")
         try:
             return await self._open(run)
         except CANNOT_OPEN as exc:
             raise CannotNow(f"run {run.workflow_id!r} has no face on the Cylc wire: {exc}") from exc
 
     async def directory(self, run: Run) -> FaceDirectory | None:
-        """The run's directory, made and marked; None where the name is somebody else's."""
+        """The run's directory, made and marked; None where the name is somebody else's or the namespace is not ours."""
+        if run.namespace != self.config.namespace:
+            return None
         async with self._lock(run):
             try:
                 directory = await self._builder.directory(run)
@@ -190,7 +199,12 @@ class FaceManager:
         after: str | None = None
         while True:
             query = ListRuns(namespace=self.config.namespace, open=True, limit=_PAGE, after=after)
-            page: RunPage = self._connection.query(query)
+            try:
+                page: RunPage = self._connection.query(query)
+            except NamespaceNotFound:
+                # It may be created while we serve; until then there is nothing to show.
+                log.warning("cylc_namespace_not_found", namespace=self.config.namespace, setting="adapters.cylc.namespace")
+                return runs
             runs += [run for run, _ in page.runs]
             after = page.next
             if after is None:
@@ -235,13 +249,16 @@ class FaceManager:
                 heapq.heappop(self._line)
                 self._waiting.pop(run_id, None)
                 continue
-            if len(self.faces) + len(self._opening) >= self.config.max_faces:
+            if self._room() <= 0:
                 self._note_full()
                 return
             self._is_full = False
             heapq.heappop(self._line)
             self._next_opening = now + 1.0 / self.config.faces_per_s
             self._spawn(self._open_quietly(self._waiting.pop(run_id)))
+
+    def _room(self) -> int:
+        return self.config.max_faces - len(self.faces) - len(self._opening)
 
     def _note_full(self) -> None:
         if not self._is_full:

@@ -41,7 +41,7 @@ class Receiver(Protocol):
         """The reply to one request body of the peer whose key is `user_id`, now or when its commit is done."""
 
     def busy(self) -> bytes:
-        """The reply to a request that is not looked at because too many wait already."""
+        """The error reply where there can be no other: too many wait already, or answering failed."""
 
 
 class FaceSockets:
@@ -167,13 +167,19 @@ class FaceSockets:
         if socket is None:
             return
         for _ in range(REQUESTS_PER_TURN):
-            try:
-                first = socket.recv(zmq.NOBLOCK, copy=False)
-                identity = first.bytes
-                user_id = self._user_of(identity, first)
-                frames = [identity, *socket.recv_multipart(zmq.NOBLOCK)]
-            except zmq.Again:
+            # Looking at the events costs less than the exception of an empty socket, and re-arms the descriptor too.
+            if not socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:  # type: ignore[operator, arg-type]
                 return
+            identity = socket.recv(zmq.NOBLOCK)
+            user_id = self._peers.get(identity)
+            if user_id is None:
+                second = socket.recv(zmq.NOBLOCK, copy=False)
+                user_id = self._user_of(identity, second)
+                frames = [identity, second.bytes]
+            else:
+                frames = [identity, socket.recv(zmq.NOBLOCK)]
+            while socket.getsockopt(zmq.RCVMORE):
+                frames.append(socket.recv(zmq.NOBLOCK))
             self._answer(frames, user_id)
         self._serve_soon()
 
@@ -193,7 +199,12 @@ class FaceSockets:
         if len(self._pending) >= MAX_PENDING_REPLIES:
             self._send(incoming.envelope, self._receiver.busy())
             return
-        reply = self._receiver.receive(incoming.body, user_id)
+        try:
+            reply = self._receiver.receive(incoming.body, user_id)
+        except Exception:
+            # A bug, but this client's REQ socket waits for an answer all the same, and so do the others behind it.
+            log.exception("cylc_request_failed", face=self._domain)
+            reply = self._receiver.busy()
         if isinstance(reply, bytes):
             self._send(incoming.envelope, reply)
         else:
@@ -206,7 +217,10 @@ class FaceSockets:
         def done(finished: "asyncio.Future[bytes]") -> None:
             self._pending.discard(finished)
             if not finished.cancelled():
-                self._send(envelope, finished.result())
+                error = finished.exception()
+                if error is not None:
+                    log.error("cylc_request_failed", face=self._domain, exc_info=error)
+                self._send(envelope, finished.result() if error is None else self._receiver.busy())
                 # Sending consumes the descriptor's edge; a request may have come meanwhile.
                 self._serve_soon()
 
@@ -220,9 +234,6 @@ class FaceSockets:
                 log.warning("cylc_reply_dropped", face=self._domain, reason=str(exc))
 
     def _user_of(self, identity: bytes, frame: zmq.Frame) -> str:
-        known = self._peers.get(identity)
-        if known is not None:
-            return known
         user_id = str(frame.get("User-Id") or "")
         # libzmq's own routing ids begin with a zero byte and are not used twice; an id the client chose may
         # pass to another client with another key, so only the former are remembered.

@@ -27,11 +27,18 @@ class Echo:
         self.seen.append((body, user_id))
         if body == b"slow":
             return self._later()
+        if body == b"bug":
+            raise RuntimeError("a bug")
+        if body == b"late bug":
+            return self._late_bug()
         return b"several frames" if body is None else b"echo " + body[:20]
 
     async def _later(self):
         await self.go.wait()
         return b"late"
+
+    async def _late_bug(self):
+        raise RuntimeError("a bug")
 
     def busy(self):
         return b"busy"
@@ -251,6 +258,14 @@ async def test_too_many_waiting_replies_are_refused_and_those_that_wait_are_kept
     for _ in range(MAX_PENDING_REPLIES):
         assert await asyncio.wait_for(socket.recv_multipart(), 5) == [b"", b"late"]
     socket.close()
+
+
+@pytest.mark.parametrize("body", [b"bug", b"late bug"])
+async def test_a_bug_behind_the_socket_is_an_answer_too_and_the_next_request_is_served(gate, body):
+    client = KeyPair.generate()
+    face = gate.face("one", client)
+    assert await gate.ask(face, client, body) == b"busy"
+    assert await gate.ask(face, client) == b"echo hi"
 
 
 async def test_many_clients_and_many_requests_all_get_their_own_answer(gate):

@@ -1,0 +1,103 @@
+"""Which runs get a face, when, and which wait."""
+
+import asyncio
+
+import pytest
+
+import triplane.testing.house as house_module
+from interop.cylc_house import CylcHouse
+from triplane.commands import StartRun, StopRun
+from triplane.entities import Run
+from triplane.errors import CannotNow
+from triplane.testing import eventually
+from triplane.testing.engine import StillEngine
+from triplane_cylc.faces.policy import due, is_exposed, priority, shutdown_reason
+
+
+def run(engine="durable", created=1.0, run_id="r", status="running", closed_reason=None, workflow_type="Order"):
+    return Run("default", "w", run_id, 1, engine, workflow_type, "", status, created=created, updated=1.0, closed_reason=closed_reason)
+
+
+@pytest.mark.parametrize(
+    ("engine", "globs", "exposed"),
+    [("durable", ("*",), True), ("durable", ("Ord*",), True), ("durable", ("Other",), False), ("durable", (), False), ("graph", (), True)],
+)
+def test_durable_types_are_chosen_by_globs_and_the_others_always_show(engine, globs, exposed):
+    assert is_exposed(run(engine), globs) is exposed
+
+
+def test_only_durable_runs_wait_until_they_have_lasted():
+    assert [due(run(engine), 5.0) for engine in ("durable", "graph", "simulation")] == [6.0, 1.0, 1.0]
+
+
+def test_graphs_go_first_then_simulations_and_each_kind_by_age():
+    runs = [run("durable", 1.0, "a"), run("simulation", 9.0, "b"), run("graph", 5.0, "c"), run("graph", 4.0, "d"), run("other", 0.0, "e")]
+    assert [item.run_id for item in sorted(runs, key=priority)] == ["d", "c", "b", "e", "a"]
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "told"),
+    [
+        ("completed", None, "AUTOMATIC"), ("failed", None, "AUTOMATIC"), ("terminated", None, "REQUEST(KILL)"),
+        ("cancelled", "stopped", "REQUEST(NOW)"), ("cancelled", None, "REQUEST(CLEAN)"),
+    ],
+)  # fmt: skip
+def test_the_last_word_to_subscribers_is_cylcs_own(status, reason, told):
+    assert shutdown_reason(run(status=status, closed_reason=reason)) == told
+
+
+class DurableStillEngine(StillEngine):
+    """Runs that do nothing and are called durable."""
+
+    name = "durable"
+
+
+@pytest.fixture
+def durable(monkeypatch):
+    monkeypatch.setattr(house_module, "StillEngine", DurableStillEngine)
+
+
+async def start(house, workflow_id, workflow_type="still"):
+    await house.gateway.bus.send(StartRun(workflow_id=workflow_id, engine="durable", workflow_type=workflow_type))
+
+
+async def test_a_durable_run_that_ends_soon_never_gets_a_face(durable, tmp_path):
+    async with CylcHouse(tmp_path, expose_after_s=0.5) as house:
+        await start(house, "short")
+        await house.gateway.bus.send(StopRun(workflow_id="short"))
+        await house.face()
+        assert not (house.run_root / "short").exists()
+
+
+async def test_a_durable_run_of_a_type_that_is_not_exposed_gets_no_face(durable, tmp_path):
+    async with CylcHouse(tmp_path, expose_after_s=0.0, expose=("still",)) as house:
+        await start(house, "hidden", "Secret")
+        await start(house, "shown")
+        await house.face("shown")
+        assert not (house.run_root / "hidden").exists()
+
+
+async def test_a_job_that_must_report_gets_its_face_at_once_and_one_too_many_is_told_why(durable, tmp_path):
+    async with CylcHouse(tmp_path, expose_after_s=3_600.0, max_faces=1) as house:
+        (tracking,) = house.gateway.tracking.values()
+        prepared = await tracking.prepare(house.run, "localhost")
+        assert (house.service() / "contact").exists() and prepared.run_directory == house.service().parent
+        assert prepared.environment["CYLC_WORKFLOW_ID"] == house.workflow_id
+        assert sorted(prepared.files) == [".service/client.key_secret", ".service/contact", ".service/server.key"]
+        await start(house, "second")
+        second = house.gateway.bus.view(house.gateway.bus.current_run_id("default", "second")).run
+        with pytest.raises(CannotNow, match="raise adapters.cylc.max_faces"):
+            await tracking.prepare(second, "localhost")
+        await house.close_run()
+        await eventually("the place is free", lambda: not (house.service() / "contact").exists())
+        await asyncio.sleep(0)
+        assert (await tracking.prepare(second, "localhost")).run_directory.name == "second"
+
+
+async def test_a_run_of_another_namespace_is_not_served_and_its_jobs_are_told_what_to_do(durable, tmp_path):
+    async with CylcHouse(tmp_path, namespace="elsewhere") as house:
+        (tracking,) = house.gateway.tracking.values()
+        assert await tracking.directory(house.run) is None
+        with pytest.raises(CannotNow, match='communication_method = "poll"'):
+            await tracking.prepare(house.run, "localhost")
+        assert list(house.run_root.iterdir()) == []
