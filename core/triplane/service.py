@@ -1,7 +1,7 @@
 """Services: the parts of the core that are not a run's engine (matching, jobs, models, timers), and what they may use."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -87,6 +87,16 @@ class Service(Protocol):
     async def stop(self) -> None: ...
 
 
+class Handing(asyncio.Future[Any]):
+    """A service's answer that must not get lost: `undelivered` is called where its asker was gone when it came.
+
+    Attributes:
+        undelivered: called with the result.
+    """
+
+    undelivered: Callable[[Any], None] | None = None
+
+
 def relay(outcome: Any, future: "asyncio.Future[Any]") -> None:
     """Pass a service's answer (a value, or a future of one) on to `future`, and a cancellation of that back."""
     if not isinstance(outcome, asyncio.Future):
@@ -95,6 +105,8 @@ def relay(outcome: Any, future: "asyncio.Future[Any]") -> None:
 
     def done(first: "asyncio.Future[Any]") -> None:
         if future.done():
+            if isinstance(first, Handing) and first.undelivered is not None and not first.cancelled() and first.exception() is None:
+                first.undelivered(first.result())
             return
         if first.cancelled():
             future.cancel()

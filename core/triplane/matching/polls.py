@@ -13,7 +13,7 @@ from triplane.engines.durable.settings import DurableSettings
 from triplane.errors import LimitReached
 from triplane.matching.queues import TaskQueue, Types
 from triplane.matching.registry import WorkerKey
-from triplane.service import Caller
+from triplane.service import Caller, Handing
 
 PollKey = tuple[str, str, str, str]
 """(namespace, worker id, kind, poll id)"""
@@ -108,11 +108,6 @@ class PollDesk:
             self._queues[key].remove(task_id)
             self._tidy(key)
 
-    def backlog(self, namespace: str, task_queue: str, kind: str) -> int:
-        """How many tasks wait in a queue."""
-        queue = self._queues.get((namespace, task_queue, kind))
-        return len(queue) if queue is not None else 0
-
     # ---- polls -----------------------------------------------------------------------------------------------------
 
     def poll(
@@ -149,12 +144,13 @@ class PollDesk:
                 reason="long_poll_capacity_exhausted",
             )
         self._count += 1
-        future: asyncio.Future[Leased | None] = loop.create_future()
+        future = Handing(loop=loop)
         deadline = loop.time() + command.timeout_s
         waiter = Waiter(
             self._count, worker, types, key, caller, deadline, command.history_page_size, poll_key, future
         )
         self._waiters[waiter.number] = waiter
+        future.undelivered = partial(self._undelivered, waiter)
         future.add_done_callback(partial(self._gone, waiter))
         if poll_key is not None:
             earlier = self._by_poll.get(poll_key)
@@ -193,11 +189,8 @@ class PollDesk:
         if receiver is not None:
             self._queue(receiver.queue_key).leave(receiver)
             receiver.future.set_result(task)
-        elif waiter.poll_key is None or self._closed:
-            self._return(waiter.worker, task_id)
         else:
-            loop = asyncio.get_running_loop()
-            self._held[task_id] = loop.call_later(self.settings.handover_s, self._return, waiter.worker, task_id)
+            self._hold(waiter, task_id)
 
     def forget(self, task_id: str) -> None:
         """The lease of a task is over: no poll is given it again."""
@@ -275,6 +268,19 @@ class PollDesk:
         if queue is not None:
             queue.leave(waiter)
             self._tidy(waiter.queue_key)
+
+    def _undelivered(self, waiter: Waiter, task: Leased | None) -> None:
+        """The client hung up in the moment its answer came."""
+        if task is not None:
+            self._hold(waiter, task.get("task_id") or task["query_task_id"])
+
+    def _hold(self, waiter: Waiter, task_id: str) -> None:
+        """A task reached nobody: it waits a little for the same poll to come again, then goes back to its queue."""
+        if waiter.poll_key is None or self._closed:
+            self._return(waiter.worker, task_id)
+        else:
+            loop = asyncio.get_running_loop()
+            self._held[task_id] = loop.call_later(self.settings.handover_s, self._return, waiter.worker, task_id)
 
     def _remember(self, poll_key: PollKey, answer: _Answer) -> None:
         self._answers[poll_key] = answer
