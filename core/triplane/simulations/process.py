@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, cast
 
 from triplane.engines.simulation.settings import SimulationSettings
@@ -115,6 +116,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
         self._fail(f"the model did not finish its {self._doing} within {timeout_s:g} s (engines.simulation.{self._doing}_timeout_s)")
 
     def process_exited(self) -> None:
+        self._kill_session()
         # Its last answer or its dying words may still be in the pipes; a descendant may hold those open for ever.
         self._loop.call_later(LINGER_S, self._gone)
 
@@ -144,14 +146,15 @@ class ChildProcess(asyncio.SubprocessProtocol):
         transport = self._transport
         if transport is None:
             return
-        pid = transport.get_pid()
-        if pid is not None and transport.get_returncode() is None:
-            try:
-                # The whole session: a model may have started processes of its own.
-                os.killpg(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        if transport.get_returncode() is None:
+            self._kill_session()
         transport.close()
+
+    def _kill_session(self) -> None:
+        """Kill the child and all that it started; called when it is to end, or at the moment it has."""
+        if self.pid:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
 
 
 def child_environment(environ: Mapping[str, str], allowed: tuple[str, ...]) -> dict[str, str]:
