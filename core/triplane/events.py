@@ -39,7 +39,11 @@ class EventType:
 
 
 CORE_EVENTS: tuple[EventType, ...] = (
-    EventType("RunStarted", "The run was accepted.", {"workflow_type": "str: what was started", "mode": "str: run mode"}),
+    EventType("WorkflowStarted", "The run was accepted.", {"workflow_type": "str: what was started", "mode": "str: run mode"}),
+    EventType("WorkflowCompleted", "The run ended well.", {"output": "its result"}),
+    EventType("WorkflowFailed", "The run ended badly.", {"message": "str: why"}),
+    EventType("WorkflowCancelled", "The run was asked to end, and did.", {"reason": "str"}),
+    EventType("WorkflowTerminated", "The run was ended by force.", {"reason": "str"}),
     EventType("RunPaused", "No new work is started until the run is resumed.", {}),
     EventType("RunResumed", "Work goes on.", {}),
     EventType("StopRequested", "The run was asked to end.", {"mode": "str: graceful, kill or leave", "reason": "str"}),

@@ -30,6 +30,14 @@ from triplane.events import Event, EventType
 
 MAX_TASKS_PER_STEP = 500
 
+END_EVENTS: Mapping[str, str] = {
+    "completed": "WorkflowCompleted",
+    "failed": "WorkflowFailed",
+    "cancelled": "WorkflowCancelled",
+    "terminated": "WorkflowTerminated",
+}
+"""Final status → the event that ends the history (contract durable 5.1)."""
+
 
 @dataclass(slots=True)
 class TableState:
@@ -138,6 +146,18 @@ class Step:
         self.set_run(status=status, closed_reason=reason, closed=self.now, stopping=None, status_message=status)
         if output is not None:
             self.set_detail(output=output)
+
+    def end(self, status: str, reason: str | None = None, output: Any = None) -> None:
+        """Close the run with the last event of its history, spelled so that every wire knows it for the end."""
+        data: dict[str, Any] = {}
+        if output is not None:
+            data["output"] = output
+        if reason is not None:
+            data["reason"] = reason
+        if status == "failed":
+            data["message"] = reason or "the run failed"
+        self.emit(END_EVENTS[status], data)
+        self.close(status, reason, output)
 
     # ---- tasks, jobs, timers ---------------------------------------------------------------------------------------
 

@@ -92,7 +92,7 @@ class GraphEngine:
         paused = bool(start.options.get("paused"))
         step.set_run(status="running", started=step.now, paused=paused)
         step.set_detail(definition={**plan.view(), "graph": prepared["graph"], "source": prepared["source"]})
-        step.emit("RunStarted", {"workflow_type": start.workflow_type, "mode": start.mode})
+        step.emit("WorkflowStarted", {"workflow_type": start.workflow_type, "mode": start.mode})
         pool.pending.append(["first", 0])
         Progress(state, step).advance()
 
@@ -112,7 +112,7 @@ class GraphEngine:
         state.private = pool
         step.set_run(status="running", started=step.now)
         step.set_detail(definition=previous.detail.definition)
-        step.emit("RunStarted", {"workflow_type": state.run.workflow_type, "mode": "live", "continues": previous.run.run_id})
+        step.emit("WorkflowStarted", {"workflow_type": state.run.workflow_type, "mode": "live", "continues": previous.run.run_id})
         for task in previous.tasks.values():
             step.put_task(task)
             pool.note(task)
@@ -181,7 +181,7 @@ class GraphEngine:
         progress.step.clear_timer(timer_id)
         if timer_id == KILL_TIMER and progress.state.run.stopping == "kill":
             # Jobs that cannot be reached must not keep the run open for ever.
-            progress.step.close("terminated", progress.pool.stop_reason)
+            progress.step.end("terminated", progress.pool.stop_reason)
 
     @staticmethod
     def _address(state: RunState) -> dict[str, Any]:

@@ -312,16 +312,19 @@ class Progress:
         if not run.is_open or pool.pending:
             return
         if run.stopping and not pool.busy:
-            self.step.close("terminated" if run.stopping == "kill" else "cancelled", pool.stop_reason)
+            self.step.end("terminated" if run.stopping == "kill" else "cancelled", pool.stop_reason)
             return
         if not pool.active:
-            self.step.close("completed")
+            self.step.end("completed", output={"tasks": self._final_states()})
             return
         message = self._standing()
         if message != run.status_message:
             if message.startswith("stalled") and not run.status_message.startswith("stalled"):
                 self.step.emit("RunStalled", {"tasks": [f"{cycle}/{name}" for cycle, name in list(pool.active)[:100]]})
             self.step.set_run(status_message=message)
+
+    def _final_states(self) -> dict[str, str]:
+        return {f"{cycle}/{name}": task.state for (cycle, name), task in self.state.tasks.items()}
 
     def _standing(self) -> str:
         run, pool = self.state.run, self.pool

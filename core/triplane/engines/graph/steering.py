@@ -91,7 +91,7 @@ class Steering:
         self._pool.stop_reason = reason or "stopped"
         match mode:
             case StopMode.LEAVE:
-                self._step.close("cancelled", "stopped")
+                self._step.end("cancelled", "stopped")
             case StopMode.KILL:
                 self._step.set_run(stopping="kill")
                 self._step.set_timer(KILL_TIMER, self._step.now + KILL_TIMEOUT_S)
