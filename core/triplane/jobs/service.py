@@ -25,6 +25,7 @@ from triplane.jobs.platforms import PlatformSettings
 from triplane.jobs.polling import PollSchedule
 from triplane.jobs.runner import JobRunner, SubmissionFailed
 from triplane.jobs.script import JobContext, job_script
+from triplane.jobs.sources import drop_source, kept_sources
 from triplane.jobs.status import read_status, verdict
 from triplane.jobs.tracking import Prepared, TrackingMethod
 from triplane.service import BusPort, Caller
@@ -33,6 +34,9 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 8
 """Jobs that are submitted, killed or polled side by side."""
+
+MESSAGE_TIMEOUT_S = 5.0
+"""How long a job's message command waits for an answer (contract cylc 5.2)."""
 
 RETRY_S = 1.0
 POLL = "poll"
@@ -97,6 +101,8 @@ class JobService:
 
     async def start(self, bus: BusPort) -> None:
         self._bus = bus
+        # Looked for before any wire can start a run, whose source would be here before the run is.
+        bus.spawn(self._drop_unused_sources(kept_sources(self._run_dir)), "unused sources")
 
     def begin(self, tracking: Mapping[str, TrackingMethod]) -> None:
         """Start carrying out effects.
@@ -115,6 +121,10 @@ class JobService:
         self._bus.spawn(self._poll_when_due(), "job polls")
         waiting, self._waiting = self._waiting, []
         self.carry_out(waiting)
+        # A job that was sending while the gateway was away gives up after seconds; its word is in job.status by then.
+        again = [effect for effect in waiting if isinstance(effect, PollJob)]
+        if again:
+            self._bus.spawn(self._carry_out_later(again), "jobs found again")
 
     def _problems(self, tracking: Mapping[str, TrackingMethod]) -> list[tuple[str, str]]:
         problems = []
@@ -146,6 +156,24 @@ class JobService:
                 self._waiting.append(effect)
             elif isinstance(effect, SubmitJob | KillJob | PollJob):
                 self._take(effect)
+
+    async def _carry_out_later(self, effects: list[PollJob]) -> None:
+        await asyncio.sleep(MESSAGE_TIMEOUT_S * 2)
+        self.carry_out(effects)
+
+    async def _drop_unused_sources(self, kept: list[Path]) -> None:
+        """Remove source directories kept for runs that never came to be, or that nothing can continue any more."""
+        for directory in kept:
+            if not self._may_continue(directory.name):
+                await asyncio.to_thread(drop_source, directory, self._run_dir)
+
+    def _may_continue(self, origin: str) -> bool:
+        first = self._bus.view(origin)
+        if first is None:
+            return False
+        newest_id = self._bus.current_run_id(first.run.namespace, first.run.workflow_id)
+        newest = self._bus.view(newest_id) if newest_id is not None else None
+        return newest is not None and newest.run.status != "completed" and newest.run.data.get("origin") == origin
 
     def _take(self, effect: SubmitJob | KillJob | PollJob) -> None:
         if self._is_stopping:
@@ -353,5 +381,5 @@ class JobService:
             except CannotNow:
                 await asyncio.sleep(RETRY_S)
             except GatewayError as error:
-                log.info("job_report_not_taken: %s: %s", told.name, error)
+                log.debug("job_report_not_taken: %s: %s", told.name, error)
                 return

@@ -1,4 +1,4 @@
-"""Source directories that came packed with a start, kept until the run's own directory takes them."""
+"""Source directories that came packed with a start, kept until the run's own directory has taken their files."""
 
 import asyncio
 import shutil
@@ -32,3 +32,9 @@ def drop_source(directory: Path, run_dir: Path) -> None:
     """Remove a kept source; a directory that is not one of them is left alone."""
     if directory.parent == run_dir / FOLDER:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def kept_sources(run_dir: Path) -> list[Path]:
+    """All kept source directories; each has its run's id as name."""
+    folder = run_dir / FOLDER
+    return sorted(folder.iterdir()) if folder.is_dir() else []

@@ -19,6 +19,7 @@ from triplane.jobs.background import BackgroundRunner
 from triplane.jobs.places import JobPlace, write_job
 from triplane.jobs.platforms import PlatformSettings
 from triplane.jobs.service import JobService, UnknownPlatformParts
+from triplane.jobs.sources import FOLDER
 from triplane.jobs.tracking import Prepared
 from unit.graph.simulated import cycling, once
 from unit.graph.test_reading import packed, tarfile
@@ -209,6 +210,11 @@ async def test_a_packed_source_directory_gives_jobs_its_programs(tmp_path: Path)
         await house.gateway.bus.send(StartRun(workflow_id="demo", engine="graph", workflow_type="demo", source={"archive": archive}))
         await until("the run is closed", lambda: not house.view().run.is_open)
         assert (house.run_dir / "demo/share/out").read_text() == "from the tool\n"
+    sources = house.run_dir / FOLDER
+    assert sources.is_dir()
+    (sources / "never-started").mkdir()
+    async with GatewayWithJobs(tmp_path):
+        await until("sources that nothing can use any more are gone", lambda: not list(sources.iterdir()))
 
 
 async def test_a_start_that_cannot_be_read_is_refused_and_leaves_nothing(tmp_path: Path):
