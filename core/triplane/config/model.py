@@ -63,7 +63,7 @@ class GatewaySection(Section):
 class StoreSection(Section):
     """`[store]`: where histories are kept."""
 
-    url: str = setting("sqlite:", "`sqlite:` is a database in the data directory.", pattern="^sqlite:$")
+    url: str = setting("sqlite:", "Which store; `sqlite:` is a database in the data directory.", pattern="^sqlite:$")
 
 
 class TokenSettings(Section):

@@ -11,10 +11,12 @@ from triplane.assembly import PlugIns
 from triplane.config import Config, ConfigError, Section, load, model_for, setting
 from triplane.jobs.platforms import PlatformSettings
 from triplane.serve import CannotServe, serve
+from triplane.store.interface import StoreBroken
 from triplane.store.sqlite import open_store
+from triplane.store.sqlite.writer import SqliteWriter
 from triplane.testing.engine import StillEngine
 from triplane_control import ControlAdapter
-from triplane_control.client import ControlClient, NoGateway
+from triplane_control.client import ControlClient, ControlError, NoGateway
 
 
 class PlainSettings(Section):
@@ -170,3 +172,25 @@ async def test_the_command_lines_client_finds_a_gateway_and_says_when_there_is_n
     assert [run["workflow_id"] for run, _detail in page["runs"]] == ["w"]
     serving.stop.set()
     assert await asyncio.wait_for(task, 10) == 0
+
+
+async def test_a_store_that_fails_ends_the_gateway_with_code_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    serving = Serving(tmp_path, PlainAdapter)
+    task = serving.run()
+    await asyncio.wait_for(serving.ready.wait(), 10)
+
+    def broken(self: SqliteWriter, group: Any) -> None:
+        raise StoreBroken("the sync failed")
+
+    monkeypatch.setattr(SqliteWriter, "commit", broken)
+
+    def start() -> None:
+        with ControlClient(tmp_path / "data") as client:
+            client.call("start_run", engine="still", workflow_type="still", workflow_id="w")
+
+    with pytest.raises(ControlError) as refused:
+        await asyncio.to_thread(start)
+    assert refused.value.code == "commit_failed"
+    assert await asyncio.wait_for(task, 15) == 1
+    assert serving.lines[-1] == "triplane: stopped because the store failed: the sync failed"
+    assert PlainAdapter.life == ["started", "stopped"]

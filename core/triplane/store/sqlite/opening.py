@@ -101,10 +101,8 @@ def open_store(directory: str | os.PathLike[str], vfs: str | None = None, readon
         if connection is not None:
             connection.close(True)
         lock.release()
-        if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
-            raise StoreBroken(f"{path / DATABASE_NAME} is damaged: {error}; restore a backup") from error
         if isinstance(error, apsw.Error):
-            raise StoreBroken(f"{path / DATABASE_NAME} cannot be opened: {error}") from error
+            raise _broken(path / DATABASE_NAME, error) from error
         raise
 
 
@@ -114,10 +112,18 @@ def _open_for_reading(database: Path, vfs: str | None) -> SqliteStore:
     store = SqliteStore(database, vfs, None, None)
     try:
         check_version(store._readers.get(), known_migrations())
-    except BaseException:
+    except BaseException as error:
         store.close()
+        if isinstance(error, apsw.Error):
+            raise _broken(database, error) from error
         raise
     return store
+
+
+def _broken(database: Path, error: apsw.Error) -> StoreBroken:
+    if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
+        return StoreBroken(f"{database} is damaged: {error}; restore a backup")
+    return StoreBroken(f"{database} cannot be opened: {error}")
 
 
 def _make_directory(path: Path) -> None:
