@@ -1,6 +1,7 @@
 """kill -9 under load on all three wires: nothing acknowledged is lost, nothing is applied twice."""
 
 import asyncio
+import contextlib
 import os
 import random
 from collections.abc import Iterator
@@ -77,12 +78,16 @@ async def one_round(
         if answers >= kill_at:
             enough.set()
 
-    async def kill() -> None:
-        await enough.wait()
-        await asyncio.sleep(pause_s)  # so that the kill falls anywhere between two answers
-        gateway.kill()
-
-    await asyncio.gather(durable.run(number, 8, note), cylc.run(2, note), cyclus.run(2, note), kill())
+    loads = asyncio.gather(durable.run(number, 8, note), cylc.run(4, note), cyclus.run(2, note))
+    reached = asyncio.ensure_future(enough.wait())
+    await asyncio.wait({loads, reached}, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+    assert enough.is_set(), f"the load ended by itself after {answers} answers: {loads}\n{gateway.tail()}"
+    await asyncio.sleep(pause_s)  # so that the kill falls anywhere between two answers
+    gateway.kill()
+    # A ZeroMQ client would wait for its timeout; whatever has no answer by now gets none.
+    loads.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await loads
     return answers
 
 

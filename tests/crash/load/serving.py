@@ -52,6 +52,7 @@ port = {http}
 [adapters.cylc]
 host = "localhost"
 ports = [{first}, {last}]
+expose = []
 [adapters.cyclus]
 port = {websocket}
 """
