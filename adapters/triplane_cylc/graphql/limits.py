@@ -29,8 +29,8 @@ MAX_COST = 10_000
 LIST_WEIGHT = 8
 """What is selected within a list of objects counts this often; the list of workflows always has one element."""
 
-MAX_WORK = 2_000_000
-"""Elements visited and filters tried by one execution: about a second."""
+MAX_WORK = 500_000
+"""Elements visited by one execution: about half a second, in which nobody else is served."""
 
 
 class GraphQLRefused(Exception):

@@ -76,8 +76,8 @@ def test_too_many_ids_are_refused():
 
 
 def test_an_answer_that_would_be_too_large_is_refused_while_it_is_made():
-    store = store_of(*(task("1", f"t{n}") for n in range(2_000)))
+    store = store_of(*(task("1", f"t{n}") for n in range(1_000)))
     started = time.process_time()
     with pytest.raises(GraphQLRefused, match="too large"):
         execute_query(prepare("{ taskProxies { firstParent { childTasks { id } } } }"), store)
-    assert time.process_time() - started < 3
+    assert time.process_time() - started < 2
