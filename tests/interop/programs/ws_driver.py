@@ -7,15 +7,29 @@ first frame with that event name after sending (null if none was awaited).
 import json
 import sys
 
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 connections = {}
+
+
+def connection(url):
+    """The open connection to a URL; one that the gateway closed when it was restarted is made again, as a page would."""
+    known = connections.get(url)
+    if known is not None:
+        try:
+            known.ping().wait(5)
+            return known
+        except ConnectionClosed:
+            pass
+    connections[url] = connect(url, max_size=None)
+    return connections[url]
+
+
 for line in sys.stdin:
     request = json.loads(line)
     try:
-        if request["url"] not in connections:
-            connections[request["url"]] = connect(request["url"], max_size=None)
-        socket = connections[request["url"]]
+        socket = connection(request["url"])
         socket.send(json.dumps(request["send"]))
         answer = None
         while request["await"] is not None:
