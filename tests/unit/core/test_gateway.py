@@ -374,7 +374,8 @@ async def test_credentials_that_prove_nothing_open_nothing(house):
 
 
 async def test_limits_hold_for_each_connection(new_house):
-    house = await new_house().open(Limits(connections=3, in_flight_per_connection=2, commands_per_s=1, burst=5, subscriptions_per_connection=1))
+    few = Limits(connections=3, in_flight_per_connection=2, commands_per_s=1, burst=5, subscriptions_per_connection=1)
+    house = await new_house().open(few)
     first, second = house.connect(), house.connect()
     outcomes = await asyncio.gather(*(first.submit(start(f"w{n}")) for n in range(3)), return_exceptions=True)
     assert [isinstance(outcome, LimitReached) for outcome in outcomes] == [False, False, True]
