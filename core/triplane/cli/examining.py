@@ -8,7 +8,7 @@ from rich.text import Text
 
 from triplane.cli.configuring import AsJson, ConfigFile, read_config
 from triplane.cli.outcome import ExitCode
-from triplane.config import load_group
+from triplane.config import load_adapters
 from triplane.doctor import Level, examine
 
 STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.ERROR: "bold red"}
@@ -20,7 +20,7 @@ def doctor_command(*, config: ConfigFile = None, as_json: AsJson = False) -> int
     Changes nothing, and may be run beside a running gateway. Exit code 0 if nothing is wrong (warnings allowed), 1 if something is,
     2 if the config cannot be used.
     """
-    findings = list(examine(read_config(config), load_group("triplane.adapters")))
+    findings = list(examine(read_config(config), load_adapters()))
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings]))
     else:

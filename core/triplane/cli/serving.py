@@ -6,7 +6,7 @@ from collections.abc import Callable
 from triplane.assembly import PlugIns
 from triplane.cli.configuring import ConfigFile, read_config
 from triplane.cli.outcome import CommandFailure, ExitCode
-from triplane.config import Config, ConfigError, load_group
+from triplane.config import Config, ConfigError, load_adapters, load_group
 from triplane.observability import configure_logging
 from triplane.serve import CannotServe, serve
 
@@ -43,7 +43,7 @@ def installed_plug_ins() -> PlugIns:
     Raises:
         ConfigError: one of them cannot be loaded.
     """
-    return PlugIns(load_group("triplane.adapters"), load_group("triplane.engines"), load_group("triplane.job_runners"))
+    return PlugIns(load_adapters(), load_group("triplane.engines"), load_group("triplane.job_runners"))
 
 
 def _loop_factory(config: Config) -> Callable[[], asyncio.AbstractEventLoop]:

@@ -188,8 +188,10 @@ def _group(title: str, members: Mapping[str, type[BaseModel]]) -> type[BaseModel
 
 
 def _strict(model: type[BaseModel]) -> type[BaseModel]:
-    """The plug-in's model, refusing unknown keys and checking its defaults, whatever it says itself."""
-    body = {"model_config": ConfigDict(extra="forbid", validate_default=True), "__module__": model.__module__, "__doc__": model.__doc__}
+    """The plug-in's model, checking its defaults, and refusing unknown keys unless it says that it takes them."""
+    extra = model.model_config.get("extra") or "forbid"
+    config = ConfigDict(extra="forbid" if extra == "ignore" else extra, validate_default=True)
+    body = {"model_config": config, "__module__": model.__module__, "__doc__": model.__doc__}
     strict: type[BaseModel] = type(model)(f"{model.__name__}Section", (model,), body)  # type: ignore[misc]
     return strict
 

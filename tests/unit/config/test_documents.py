@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from triplane.config import ConfigError, installed_model, load
+from triplane.config import ConfigError, installed_model, load, plugins
 from triplane.config.documents import keys
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -49,3 +49,24 @@ def test_an_unknown_wire_is_refused(tmp_path: Path) -> None:
     file.write_text("[adapters.telegraph]\nport = 1\n")
     with pytest.raises(ConfigError, match="adapters.telegraph: unknown key"):
         load(installed_model(), file, {})
+
+
+class BrokenPoint:
+    """An entry point whose module cannot be imported."""
+
+    name, value, dist = "broken", "nowhere:Adapter", None
+
+    def load(self) -> object:
+        raise ImportError("no library of that name")
+
+
+def test_an_adapter_that_cannot_be_imported_is_refused_unless_it_is_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = plugins.entry_points
+    more = {plugins.ADAPTERS: [BrokenPoint()]}
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [*real(group=group), *more.get(group, [])])
+    file = tmp_path / "triplane.toml"
+    file.write_text("")
+    with pytest.raises(ConfigError, match="adapters.broken: cannot be loaded .*no library of that name; .*enabled = false"):
+        load(installed_model(), file, {})
+    file.write_text("[adapters.broken]\nenabled = false\nport = 1\n")
+    assert "broken" not in load(installed_model(), file, {}).enabled_adapters()
