@@ -107,12 +107,17 @@ class FaultyVFS(apsw.VFS):
 
     Attributes:
         before: called with each operation before it is done; may raise one of apsw's errors to make it fail.
+        default: whether everything that names no VFS uses this one.
     """
 
-    def __init__(self, trace: Trace | None = None, before: Callable[[Operation], None] | None = None) -> None:
+    def __init__(
+        self, trace: Trace | None = None, before: Callable[[Operation], None] | None = None, default: bool = False
+    ) -> None:
         self.name = f"faulty-{next(_numbers)}"
         self.trace, self.before = trace, before
-        super().__init__(self.name, "")
+        # By its name: "" would mean this very VFS once it is the default.
+        self.base = next(vfs for vfs in apsw.vfs_names() if not vfs.startswith("faulty-"))
+        super().__init__(self.name, self.base, default)
 
     def xOpen(self, name: Any, flags: list[int]) -> "FaultyFile":
         return FaultyFile(self, name, flags)
@@ -135,7 +140,7 @@ class FaultyFile(apsw.VFSFile):
         self._vfs = vfs
         filename = name.filename() if isinstance(name, apsw.URIFilename) else name
         self._path = os.path.basename(filename) if filename else ""
-        super().__init__("", name, flags)
+        super().__init__(vfs.base, name, flags)
 
     def xWrite(self, data: bytes, offset: int) -> None:
         self._note(Operation("write", self._path, offset, bytes(data)))
@@ -175,7 +180,7 @@ class FailingSync:
     def __call__(self, operation: Operation) -> None:
         if self.failing and operation.kind == "sync" and operation.path.endswith(self._suffix):
             self.tries += 1
-            raise _io_error(apsw.SQLITE_IOERR_FSYNC)
+            raise io_error(apsw.SQLITE_IOERR_FSYNC)
 
 
 class FullAfter:
@@ -191,7 +196,8 @@ class FullAfter:
             self.writes -= 1
 
 
-def _io_error(extended: int) -> apsw.IOError:
+def io_error(extended: int) -> apsw.IOError:
+    """What SQLite's own VFS reports as an extended result code."""
     error = apsw.IOError("the sync failed")
     error.extendedresult = extended
     return error

@@ -78,7 +78,7 @@ class ServedGateway:
         faces: where the runs' Cylc faces are.
     """
 
-    def __init__(self, directory: Path, *command: str) -> None:
+    def __init__(self, directory: Path, *command: str, **environment: str) -> None:
         self.directory, self.faces = directory, directory / "cylc-run"
         self.data = directory / "data"
         first = free_ports(12)
@@ -92,6 +92,7 @@ class ServedGateway:
             CONFIG.format(directory=directory, http=first, websocket=first + 1, first=first + 2, last=first + 11)
         )
         self.command = command or (sys.executable, "-m", "triplane.cli.main")
+        self.environment = {**os.environ, "HOME": str(directory), **environment}
         self.log = directory / "serve.log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -100,7 +101,7 @@ class ServedGateway:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*self.command, "serve", "--config", str(self.config)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, "HOME": str(self.directory)},
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment,
             )  # fmt: skip
 
     async def ready(self) -> None:
