@@ -7,7 +7,7 @@ CONFIG ?= deploy/examples/triplane.toml
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: run test test-all lint bench setup
+.PHONY: run test test-all lint bench schemas setup
 .DEFAULT_GOAL := run
 
 setup: $(STAMP)
@@ -44,3 +44,8 @@ lint: $(STAMP)
 bench: $(STAMP)
 	@echo "== our figures beside the floors, interleaved in one run"
 	$(BIN)/python tests/bench/run.py $(BENCH_ARGS)
+
+schemas: $(STAMP)
+	@echo "== the documents that are generated from the code"
+	$(BIN)/python -m triplane.documents schemas/triplane_schemas/core
+	$(BIN)/python -m triplane_schemas.generate
