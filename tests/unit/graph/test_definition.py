@@ -98,10 +98,13 @@ def test_a_repeated_recurrence_adds_to_the_graph_and_a_repeated_setting_replaces
     [
         ("R1", [1]),
         ("R1/$", [9]),
-        ("R1/^+P2", [3]),
+        ("R1/+P2", [3]),
+        ("R1/^", [1]),
         ("R1/5", [5]),
         ("P4", [1, 5, 9]),
-        ("^+P1/P3", [2, 5, 8]),
+        ("^/P3", [1, 4, 7]),
+        ("-1/P4", [3, 7]),
+        ("R3//P2", [1, 3, 5]),
         ("+P1/P3", [2, 5, 8]),
         ("4/P2", [4, 6, 8]),
         ("R3/2/P1", [2, 3, 4]),
@@ -193,6 +196,9 @@ def test_a_setting_that_is_not_understood_is_refused_at_its_line(line: str, mess
         ("[scheduling]\n[[graph]]\nR1 = FAM\n[runtime]\n[[FAM]]\n[[a]]\ninherit = FAM\n", "the family 'FAM'", "R1 = FAM"),
         (cycling("a") + "        R1/P = b\n", "'P' is not an integer cycle point", "R1/P"),
         (cycling("a", recurrence="P1!2"), "exclusions", "P1!2"),
+        (cycling("a", recurrence="R1/^+P1"), "cannot begin at", "R1/^+P1"),
+        (cycling("a", recurrence="R2/P3"), "known forms are", "R2/P3"),
+        (cycling("a", recurrence="R1//+P2"), "known forms are", "R1//+P2"),
         (cycling("a", recurrence="P0"), "does not move forward", "P0"),
         (cycling("a", recurrence="R0/1/P1"), "repeats 0 times", "R0/1/P1"),
         (cycling("a", final=None, recurrence="R1/$"), "needs a final cycle point", "R1/$"),
@@ -205,12 +211,23 @@ def test_a_definition_that_cannot_run_is_refused(source: str, message: str, at: 
     assert at is None or at in source.splitlines()[raised.value.line - 1]
 
 
-def test_tasks_that_wait_for_each_other_are_refused_even_over_two_recurrences():
-    with pytest.raises(DefinitionProblem, match="circular dependencies: a => b => c => a|b => c => a|c => a"):
-        build_definition(once("a => b\nb => c\nc => a"))
-    with pytest.raises(DefinitionProblem, match="circular"):
-        build_definition(cycling("a => b") + "        R1/2 = b => a\n")
+@pytest.mark.parametrize(
+    ("source", "circle"),
+    [
+        (once("a => b\nb => c\nc => a"), "1/a => 1/b => 1/c => 1/a|1/b => 1/c => 1/a => 1/b|1/c => 1/a => 1/b => 1/c"),
+        (cycling("a => b") + "        R1/2 = b => a\n", "2/b => 2/a => 2/b|2/a => 2/b => 2/a"),
+        (once("a[^] => b\nb => a"), "1/a|1/b"),
+        (cycling("a[+P1] => b\nb[-P1] => a"), "2/a => 1/b => 2/a|1/b => 2/a => 1/b"),
+    ],
+)
+def test_tasks_that_wait_for_each_other_are_refused_over_recurrences_and_cycles(source: str, circle: str):
+    with pytest.raises(DefinitionProblem, match=f"circular dependencies: .*({circle})"):
+        build_definition(source)
+
+
+def test_what_looks_like_a_circle_over_cycles_is_none():
     build_definition(cycling("a => b") + "        R1/2 = b[-P1] => a\n")
+    build_definition(cycling("a => b\nb[-P1] => a", final=None))
 
 
 def test_inheritance_is_ordered_as_python_orders_base_classes():

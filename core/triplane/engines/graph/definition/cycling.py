@@ -99,7 +99,7 @@ def parse_final_point(text: str, initial: int, line: int) -> int:
 
 
 def parse_bounded_point(text: str, bounds: Bounds, line: int) -> int:
-    """A point in a recurrence or an offset: an integer, `^`, `$`, `^+P1`, `$-P2`, or `+P1` (from the initial point).
+    """A fixed point between brackets: an integer, `^`, `$`, `^+P1`, `$-P2`.
 
     Raises:
         DefinitionProblem: it is none of these, or it names the final point of a workflow that has none.
@@ -113,9 +113,17 @@ def parse_bounded_point(text: str, bounds: Bounds, line: int) -> int:
         if bounds.final is None:
             raise DefinitionProblem(f"{shown(stripped)} needs a final cycle point, and there is none", line)
         return bounds.final + offset
+    return parse_point(stripped, line)
+
+
+def _parse_start(text: str, bounds: Bounds, line: int) -> int:
+    """Where a recurrence begins: an integer, `^`, `$`, or `+P1` (from the initial point)."""
+    stripped = text.strip()
     if stripped.startswith("+P"):
         return bounds.initial + parse_interval(stripped, line)
-    return parse_point(stripped, line)
+    if stripped[:1] in ("^", "$") and len(stripped) > 1:
+        raise DefinitionProblem(f"a recurrence cannot begin at {shown(stripped)}; an integer, ^, $ or +P1 it can", line)
+    return parse_bounded_point(stripped, bounds, line)
 
 
 def parse_recurrence(text: str, bounds: Bounds, line: int) -> Sequence:
@@ -136,7 +144,7 @@ def parse_recurrence(text: str, bounds: Bounds, line: int) -> Sequence:
             raise DefinitionProblem(f"recurrence {shown(stripped)} repeats 0 times", line)
         parts = parts[1:]
     start_text, step_text = _start_and_step(parts, repeats, first is not None, stripped, line)
-    start = parse_bounded_point(start_text, bounds, line) if start_text else bounds.initial
+    start = _parse_start(start_text, bounds, line) if start_text else bounds.initial
     step = parse_interval(step_text, line) if step_text else 0
     if step < 0 or (step == 0 and repeats != 1):
         raise DefinitionProblem(f"recurrence {shown(stripped)} does not move forward", line)
@@ -152,7 +160,7 @@ def _start_and_step(
         return "", parts[0]
     if has_repeats and repeats == 1 and len(parts) <= 1:
         return (parts[0] if parts else ""), ""
-    if len(parts) == 2 and parts[1]:
+    if len(parts) == 2 and parts[1].startswith("P"):
         return parts[0], parts[1]
     raise DefinitionProblem(
         f"recurrence {shown(whole)} is not supported; known forms are R1, R1/POINT, P1, POINT/P1 and R3/POINT/P1", line

@@ -9,7 +9,8 @@ from triplane.engines.graph.definition.model import STANDARD_OUTPUTS, Condition,
 from triplane.engines.graph.definition.problems import DefinitionProblem, shown
 
 MAX_CONDITIONS = 200_000
-MAX_SAMPLE_POINTS = 200
+MAX_SAMPLE_POINTS = 100
+MAX_SAMPLE_TASKS = 50_000
 
 _OPPOSITES = (("succeeded", "failed"), ("submitted", "submit-failed"))
 
@@ -127,48 +128,62 @@ def outputs_of(
 
 
 def refuse_circles(uses: dict[str, TaskUse], sequences: tuple[Sequence, ...]) -> None:
-    """Refuse tasks of one cycle point that wait for each other, so that none of them could ever run.
+    """Refuse tasks that wait for each other, so that none of them could ever run.
 
-    Points are looked at once for each set of sequences that meet there, over the first points of every sequence.
+    Looked for among the first points of the sequences; what a circle is made of shows up there.
 
     Raises:
         DefinitionProblem: naming a circle.
     """
-    points = {point for one in sequences for point in islice(one.from_point(one.start), MAX_SAMPLE_POINTS)}
-    for together in {tuple(index for index, one in enumerate(sequences) if point in one) for point in points}:
-        _refuse_circle({name: _parents_in(use, together) for name, use in uses.items()}, uses)
+    bound = max(2, min(MAX_SAMPLE_POINTS, MAX_SAMPLE_TASKS // len(uses)))
+    points = sorted({point for one in sequences for point in islice(one.from_point(one.start), bound)})
+    tasks = {
+        (name, point) for name, use in uses.items() for point in points if any(point in sequences[index] for index in use.sequences)
+    }
+    done: set[TaskAt] = set()
+    for name, point in sorted(tasks, key=lambda task: (task[1], uses[task[0]].line)):
+        _refuse_circle((name, point), tasks, done, uses, sequences)
 
 
-def _parents_in(use: TaskUse, together: tuple[int, ...]) -> list[str]:
-    return [
-        condition.task
-        for sequence in together
-        for condition in use.conditions.get(sequence, ())
-        if condition.point is None and not condition.offset
-    ]
+TaskAt = tuple[str, int]
+"""A task's name and point"""
 
 
-def _refuse_circle(parents: dict[str, list[str]], uses: dict[str, TaskUse]) -> None:
-    done: set[str] = set()
-    for start in parents:
-        path: dict[str, int] = {}
-        stack = [start]
-        while stack:
-            name = stack[-1]
-            if name in done:
-                stack.pop()
-                continue
-            if name not in path:
-                path[name] = len(path)
-            waiting = next((one for one in parents[name] if one not in done), None)
-            if waiting is None:
-                done.add(name)
-                path.pop(name)
-                stack.pop()
-            elif waiting in path:
-                circle = [one for one, at in path.items() if at >= path[waiting]]
-                raise DefinitionProblem(
-                    f"circular dependencies: {' => '.join([*reversed(circle), circle[-1]])}", uses[waiting].line
-                )
-            else:
-                stack.append(waiting)
+def _parents(task: TaskAt, tasks: set[TaskAt], uses: dict[str, TaskUse], sequences: tuple[Sequence, ...]) -> list[TaskAt]:
+    name, point = task
+    found = {
+        (condition.task, condition.upstream_point(point))
+        for sequence, conditions in uses[name].conditions.items()
+        if point in sequences[sequence]
+        for condition in conditions
+    }
+    return sorted(found & tasks)
+
+
+def _refuse_circle(
+    start: TaskAt, tasks: set[TaskAt], done: set[TaskAt], uses: dict[str, TaskUse], sequences: tuple[Sequence, ...]
+) -> None:
+    # A stack of our own: a chain of thousands of tasks must not be a recursion of thousands of calls.
+    path: dict[TaskAt, list[TaskAt]] = {}
+    stack = [start]
+    while stack:
+        task = stack[-1]
+        if task in done:
+            stack.pop()
+            continue
+        if task not in path:
+            path[task] = _parents(task, tasks, uses, sequences)
+        waiting = path[task]
+        while waiting and waiting[-1] in done:
+            waiting.pop()
+        if not waiting:
+            done.add(task)
+            path.pop(task)
+            stack.pop()
+        elif waiting[-1] in path:
+            order = list(path)
+            circle = [f"{point}/{name}" for name, point in order[order.index(waiting[-1]) :]]
+            chain = " => ".join([*reversed(circle), circle[-1]])
+            raise DefinitionProblem(f"circular dependencies: {shown(chain, 300)[1:-1]}", uses[waiting[-1][0]].line)
+        else:
+            stack.append(waiting[-1])
