@@ -18,9 +18,6 @@ from crash.load.clients import CyclusLoad, CylcLoad, DurableLoad
 from crash.load.serving import ServedGateway
 from triplane.store.sqlite import SqliteStore, open_store
 
-FULL = os.environ.get("TRIPLANE_FULL") == "1"
-KILLS, ACKNOWLEDGED = (40, 50_000) if FULL else (4, 3_000)
-
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[ServedGateway]:
@@ -29,23 +26,31 @@ def gateway(tmp_path: Path) -> Iterator[ServedGateway]:
     served.end()
 
 
-@pytest.mark.timeout(900 if FULL else 120)
-async def test_nothing_is_lost_or_applied_twice_however_often_the_gateway_is_killed(gateway: ServedGateway):
+@pytest.mark.parametrize(
+    ("kills", "acknowledged"),
+    [
+        pytest.param(4, 3_000, id="reduced"),
+        pytest.param(40, 50_000, id="full", marks=[pytest.mark.full, pytest.mark.timeout(900)]),
+    ],
+)
+async def test_nothing_is_lost_or_applied_twice_however_often_the_gateway_is_killed(
+    gateway: ServedGateway, kills: int, acknowledged: int
+):
     choice = random.Random(os.urandom(8))
     durable, cylc, cyclus = DurableLoad(gateway), CylcLoad(gateway, "bench"), CyclusLoad(gateway, "material")
     gateway.start()
     await gateway.ready()
     await open_runs(gateway)
-    per_round = ACKNOWLEDGED // KILLS
+    per_round = acknowledged // kills
     total = 0
-    for number in range(KILLS):
+    for number in range(kills):
         await gateway.face("bench")
-        kill_at = int(per_round * choice.uniform(0.9, 1.3))
+        kill_at = int(per_round * choice.uniform(1.0, 1.3))
         total += await one_round(gateway, durable, cylc, cyclus, number, kill_at, choice.uniform(0, 0.02))
         gateway.start()
         await gateway.ready()
     assert await gateway.stop() == 0, gateway.tail()
-    assert total >= ACKNOWLEDGED
+    assert total >= acknowledged
     store = open_store(gateway.data)
     try:
         assert store.check() == []
@@ -56,7 +61,7 @@ async def test_nothing_is_lost_or_applied_twice_however_often_the_gateway_is_kil
     finally:
         store.close()
     assert durable.account.verdict(await durable_tokens(gateway.data)) == GOOD
-    assert min(len(load.account.acknowledged) for load in (durable, cylc, cyclus)) > KILLS
+    assert min(len(load.account.acknowledged) for load in (durable, cylc, cyclus)) > kills
 
 
 async def open_runs(gateway: ServedGateway) -> None:
