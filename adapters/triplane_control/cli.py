@@ -86,6 +86,7 @@ def _settings(pairs: list[str]) -> dict[str, str]:
 @app.command
 def start(
     what: Annotated[str, Parameter(name="SOURCE", help="A flow.cylc, a folder with one, graph:NAME, simulation:NAME, or a workflow type.")],
+    /,
     *,
     workflow_id: Annotated[str | None, Parameter(name="--id", help="The workflow's id; made up if left out.")] = None,
     namespace: Namespace = "default",
@@ -155,6 +156,7 @@ def list_workflows(
 @app.command
 def show(
     workflow_id: WorkflowIdArgument,
+    /,
     *,
     run: Annotated[str | None, Parameter(help="A run's id; else the newest run.")] = None,
     history: Annotated[bool, Parameter(negative="", help="Print its history instead.")] = False,
@@ -195,6 +197,7 @@ def _show_history(client: ControlClient, named: dict[str, Any], as_json: bool) -
 @app.command
 def stop(
     workflow_id: WorkflowIdArgument,
+    /,
     *,
     kill: Annotated[bool, Parameter(negative="", help="Kill its jobs at once.")] = False,
     leave: Annotated[bool, Parameter(negative="", help="Let a graph's jobs run on unwatched; `triplane play` finds them again.")] = False,
@@ -222,7 +225,7 @@ def stop(
 
 @app.command
 def play(
-    workflow_id: WorkflowIdArgument, *, namespace: Namespace = "default", config: ConfigFile = None, as_json: AsJson = False
+    workflow_id: WorkflowIdArgument, /, *, namespace: Namespace = "default", config: ConfigFile = None, as_json: AsJson = False
 ) -> None:
     """Continue a stopped graph as the next run of its chain, or resume a paused workflow."""
     with gateway(config) as client:
