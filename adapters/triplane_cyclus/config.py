@@ -1,5 +1,7 @@
 """`[adapters.cyclus]` in triplane.toml."""
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 
 from triplane.config.model import setting
@@ -23,6 +25,9 @@ class CyclusConfig(BaseModel):
     )
     default_workflow_id: str = setting(
         "cyclus-default", "The workflow that every path but `/runs/ID` is about.", pattern=r"^[A-Za-z0-9._:-]{1,128}$"
+    )
+    repeating_actions: tuple[tuple[str, dict[str, Any]], ...] = setting(
+        (), "What `load` has announced after every step: [event, params] pairs.", max_length=100
     )
     allowed_origins: tuple[str, ...] = setting(
         (), "Origins of web pages that may connect, besides loopback ones, such as `https://example.org`.", reload="hot", max_length=1_000

@@ -141,7 +141,10 @@ class Session:
             workflow_type=given if isinstance(given, str) else self._config.default_model,
             input=given if isinstance(given, dict) else None,
             duplicate_policy=DuplicatePolicy.ALLOW,
-            options={"paused": True} if paused else {},
+            options={
+                **({"paused": True} if paused else {}),
+                "repeating_actions": [[name, params] for name, params in self._config.repeating_actions],
+            },
         )
 
         def check(ask: Ask) -> None:
