@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from triplane.documents import documents
 
 FOLDER = Path(__file__).resolve().parents[3] / "schemas" / "triplane_schemas" / "core"
