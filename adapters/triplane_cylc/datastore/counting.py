@@ -3,7 +3,6 @@
 Source: cylc.md section 7 (group states), 3.3 (totals).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from sortedcontainers import SortedDict
@@ -58,6 +57,3 @@ class ActiveCycles:
         if not self._open:
             return "", ""
         return self._open.peekitem(0)[0][1], self._open.peekitem(-1)[0][1]
-
-    def __iter__(self) -> Iterator[str]:
-        return (key[1] for key in self._open)

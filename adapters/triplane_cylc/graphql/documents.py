@@ -116,8 +116,9 @@ def prepare(request_string: Any, variables: Any = None) -> Prepared:
         return _prepare(document, variables)
     try:
         key = orjson.dumps(variables, option=orjson.OPT_SORT_KEYS)
-    except (TypeError, RecursionError) as exc:
-        raise GraphQLRefused("variables must be JSON values") from exc
+    except TypeError:
+        # JSON that has no key here, such as an integer beyond 64 bits, is prepared anew each time.
+        return _prepare(document, variables)
     prepared = document.prepared.get(key)
     if prepared is None:
         prepared = _prepare(document, variables)
