@@ -5,13 +5,11 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import orjson
-
+from triplane.jsontext import to_json
 from triplane.queries import TableData
 
 ORIENTS = ("split", "records", "index", "columns", "values", "table")
 _SCHEMA_TYPES = {"bool": "boolean", "int": "integer", "float": "number"}
-_OPTIONS = orjson.OPT_NON_STR_KEYS
 
 
 def render(table: TableData, orient: str | None, precision: int | None = None) -> str:
@@ -26,7 +24,7 @@ def render(table: TableData, orient: str | None, precision: int | None = None) -
 
 def dump(value: Any) -> str:
     """JSON text of stored values; NaN and infinities become null."""
-    return orjson.dumps(value, default=_foreign, option=_OPTIONS).decode()
+    return to_json(value, _foreign).decode()
 
 
 def _cells(table: TableData, precision: int | None) -> list[Any]:

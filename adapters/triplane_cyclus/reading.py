@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from triplane.errors import NotFound, RefusedInput
 from triplane.queries import DescribeRun, ReadTable, RunView, TableNames
 from triplane_cyclus.frames import encode, encode_with
@@ -60,14 +62,18 @@ def table_data_frame(ask: Ask, place: Place, params: Mapping[str, Any], extras: 
     table = params["table"]
     data = None
     if isinstance(table, str) and len(table) <= MAX_TABLE_NAME and find_run(ask, place) is not None:
-        query = ReadTable(
-            namespace=place.namespace,
-            workflow_id=place.workflow_id,
-            table=table,
-            conditions=_conditions(params.get("conds")),
-            offset=params.get("offset", 0),
-            limit=params.get("limit"),
-        )
+        try:
+            query = ReadTable(
+                namespace=place.namespace,
+                workflow_id=place.workflow_id,
+                table=table,
+                conditions=_conditions(params.get("conds")),
+                offset=params.get("offset", 0),
+                limit=params.get("limit"),
+            )
+        except ValidationError as error:
+            # JSON text may hold lone surrogates, which no name has.
+            raise RefusedInput(f"params: {error.errors(include_url=False)[0]['msg']}") from error
         data = ask(query)
     if data is None:
         return encode("table_data", shown, f"{table} is not available.", {"success": False, **extras})

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from triplane.errors import InvalidFields, TooLarge
+from triplane.jsontext import to_json
 
 MAX_DEPTH = 100
 VERSION_HEADERS = {
@@ -43,7 +44,7 @@ class Response:
 
     def encode(self) -> bytes:
         """The body as JSON."""
-        return orjson.dumps(self.body, option=orjson.OPT_NON_STR_KEYS)
+        return to_json(self.body)
 
 
 def read_object(body: bytes) -> dict[str, Any]:

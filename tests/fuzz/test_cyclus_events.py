@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from triplane.auth import LoopbackPeer
@@ -85,6 +85,8 @@ def check_frame(text: str) -> None:
     text.encode()
 
 
+@example(raw='{"event":"table_data","params":{"table":"\\ud800"}}')
+@example(raw='{"event":"table_data","params":{"table":"History"}}')
 @given(raw=FRAMES)
 @settings(max_examples=800, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_every_frame_has_a_plan_and_every_reading_an_answer(core: Core, raw: str | bytes) -> None:
