@@ -92,6 +92,8 @@ class Bus:
                 log.warning("run_not_recovered: %s: %s", run_id, error)
             if number % 100 == 99:
                 await asyncio.sleep(0)
+        # Whoever connects from now on finds every effect of the recovery begun.
+        await self._committer.drain()
         return len(run_ids)
 
     async def drain(self) -> None:

@@ -47,9 +47,12 @@ class Committer:
         max_group: int = 512,
         max_waiting: int = 100_000,
         inline_below_s: float = 0.002,
+        unwaited_s: float = 0.02,
     ) -> None:
         self._writer, self._committed, self._failed, self._broken = writer, committed, failed, broken
         self._max_group, self._max_waiting, self._inline_below_s = max_group, max_waiting, inline_below_s
+        self._unwaited_s = unwaited_s
+        self._later: asyncio.TimerHandle | None = None
         self._waiting: deque[Pending] = deque()
         self._scheduled = False
         self._in_thread = False
@@ -72,6 +75,16 @@ class Committer:
         if len(self._waiting) >= self._max_waiting:
             raise LimitReached(f"{self._max_waiting} commands wait for the disk already; try again")
         self._waiting.append(pending)
+        if pending.future is not None:
+            self._schedule()
+        elif self._later is None and not self._scheduled:
+            # Nobody waits for this one: it goes with the next group, or by itself if none comes soon.
+            self._later = asyncio.get_running_loop().call_later(self._unwaited_s, self._schedule)
+
+    def _schedule(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
         if not self._scheduled and not self._in_thread:
             self._scheduled = True
             # Not at once: commands that arrive in this same turn of the loop share the group.
@@ -121,10 +134,9 @@ class Committer:
                 self._broken(error)
             else:
                 self._failed(group, error)
-        if self._waiting and not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._flush)
-        if not self._waiting:
+        if self._waiting:
+            self._schedule()
+        else:
             idle, self._idle = self._idle, []
             for future in idle:
                 if not future.done():
@@ -133,6 +145,7 @@ class Committer:
     async def drain(self) -> None:
         """Wait until nothing waits."""
         while self._waiting or self._in_thread or self._scheduled:
+            self._schedule()
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._idle.append(future)
             await future
