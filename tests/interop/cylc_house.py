@@ -39,8 +39,8 @@ class CylcDriver:
 class CylcHouse(House):
     """A house whose directory is also the $HOME of the real client."""
 
-    def __init__(self, directory: Path, **settings: Any) -> None:
-        super().__init__(CylcDriver(**settings), directory)
+    def __init__(self, directory: Path, limits: Mapping[str, Any] | None = None, **settings: Any) -> None:
+        super().__init__(CylcDriver(**settings), directory, **(limits or {}))
 
     @property
     def run_root(self) -> Path:

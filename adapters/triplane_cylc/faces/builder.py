@@ -33,7 +33,11 @@ SETTLE_S: Final = 1.0
 
 
 class RunEnded(Exception):
-    """The run closed while its face was being opened."""
+    """The run is closed, so there is nothing to show; `run` is how it ended."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(f"run {run.run_id} of {run.workflow_id!r} is {run.status}")
+        self.run = run
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +141,7 @@ class FaceBuilder:
         query = DescribeRun(namespace=run.namespace, workflow_id=run.workflow_id, run_id=run.run_id)
         view: RunView = self._connection.query(query)
         if not view.run.is_open:
-            raise RunEnded(run.run_id)
+            raise RunEnded(view.run)
         return view
 
     def _identity(self, face: Face) -> FaceIdentity:

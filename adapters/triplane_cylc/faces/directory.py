@@ -201,7 +201,7 @@ def open_directory(root: Path, name: str, mark: Mark) -> FaceDirectory:
         found = read_mark(path)
     except (OSError, BadMark) as exc:
         raise NotOurDirectory(path, "it has no mark of a gateway (.service/triplane)") from exc
-    if (found.gateway, found.namespace, found.workflow_id) != (mark.gateway, mark.namespace, mark.workflow_id):
+    if found.gateway not in ("", mark.gateway) or (found.namespace, found.workflow_id) != (mark.namespace, mark.workflow_id):
         raise NotOurDirectory(path, f"it is marked for workflow {found.workflow_id!r} of gateway {found.gateway}")
     directory = FaceDirectory(path, found)
     if found.uuid != mark.uuid:

@@ -65,7 +65,13 @@ class Face:
         self.identity = identity
         self._store = FaceStore(identity, view.run, view.detail, tuple(view.tasks.values()), tuple(view.jobs.values()), clock)
         self._cursor = view.cursor
-        self._sessions.clear()
+
+    def refresh(self, view: RunView) -> None:
+        """Take the run's state anew after deltas were missed; subscribers are told to forget what they have."""
+        if self._store is not None and self.sockets is not None:
+            self._cursor = view.cursor
+            self.run = view.run
+            self.sockets.publish(self._store.reload(view.run, view.detail, tuple(view.tasks.values()), tuple(view.jobs.values())))
 
     def receive(self, body: bytes | None, user_id: str) -> bytes | Awaitable[bytes]:
         """The reply to one request of the key `user_id`, now or after its commit."""

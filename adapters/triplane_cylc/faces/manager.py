@@ -185,14 +185,15 @@ class FaceManager:
             self._consider(run)
 
     def _refresh(self, face: Face) -> None:
-        """Show the run's state anew; subscribers notice by the checksums of the next batch (contract 4.3)."""
+        """Show the run's state anew, or close the face of a run that has ended meanwhile."""
         try:
             view = self._builder.view(face.run)
-        except (RunEnded, GatewayError):
-            self._run_closed(face.run)
+        except RunEnded as exc:
+            self._run_closed(exc.run)
+        except GatewayError as exc:
+            log.error("cylc_face_not_refreshed", workflow_id=face.run.workflow_id, reason=str(exc))
         else:
-            assert face.identity is not None
-            face.show(view, face.identity, self._gateway.clock.now)
+            face.refresh(view)
 
     def _open_runs(self) -> list[Run]:
         runs: list[Run] = []

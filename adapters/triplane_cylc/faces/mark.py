@@ -4,11 +4,14 @@ Without it a directory under the Cylc run root belongs to somebody else, most li
 and nothing in it may be read as ours, changed or removed.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
 FORMAT: Final = "1"
 MAX_MARK_CHARS: Final = 4_096
+# What the core writes into a run's directory when no wire has made it one.
+_CORE_MARK: Final = re.compile(r"([A-Za-z0-9._-]{1,128})/([A-Za-z0-9._:-]{1,128})\n")
 
 
 class BadMark(ValueError):
@@ -20,7 +23,8 @@ class Mark:
     """Whose directory it is and which ports its sockets had last (0: none yet).
 
     `gateway` names the installation (not the process): two gateways that share a run root keep off each
-    other's directories. `uuid` is the identity of the run that the face shows.
+    other's directories; it is empty where the core made the directory while this wire was off. `uuid` is the
+    identity of the run that the face shows.
     """
 
     gateway: str
@@ -47,6 +51,9 @@ def parse_mark(text: str) -> Mark:
     """
     if len(text) > MAX_MARK_CHARS:
         raise BadMark("the mark is too long")
+    core = _CORE_MARK.fullmatch(text)
+    if core is not None:
+        return Mark(gateway="", namespace=core[1], workflow_id=core[2], uuid="")
     values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     if values.get("format") != FORMAT:
         raise BadMark(f"unknown mark format {values.get('format')!r}")

@@ -71,12 +71,18 @@ def own_directory(run_dir: Path, run: Run) -> Path:
     marker = directory / MARKER
     owner = f"{run.namespace}/{run.workflow_id}\n"
     if directory.exists():
-        if not marker.is_file() or marker.read_text() != owner:
+        if not marker.is_file() or not _names(marker.read_text(), run, owner):
             raise CannotNow(f"the directory {directory.name!r} below [jobs] run_dir belongs to something else; it is left alone")
         return directory
     marker.parent.mkdir(parents=True)
     marker.write_text(owner)
     return directory
+
+
+def _names(mark: str, run: Run, owner: str) -> bool:
+    """Whether a mark is for the run's workflow: ours, or one with `key=value` lines that a wire made while it was on."""
+    lines = mark.splitlines()
+    return mark == owner or (f"namespace={run.namespace}" in lines and f"workflow_id={run.workflow_id}" in lines)
 
 
 def install(directory: Path, origin: str, source: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 import triplane.testing.house as house_module
 from interop.cylc_house import CylcHouse
-from triplane.commands import StartRun, StopRun
+from triplane.commands import HoldTasks, ReleaseTasks, StartRun, StopRun
 from triplane.entities import Run
 from triplane.errors import CannotNow
 from triplane.testing import eventually
@@ -101,3 +101,27 @@ async def test_a_run_of_another_namespace_is_not_served_and_its_jobs_are_told_wh
         with pytest.raises(CannotNow, match='communication_method = "poll"'):
             await tracking.prepare(house.run, "localhost")
         assert list(house.run_root.iterdir()) == []
+
+
+async def test_a_burst_too_large_for_its_queue_is_caught_up_with(tmp_path):
+    async with CylcHouse(tmp_path, limits={"subscription_queue": 3}) as house:
+        await house.face()
+        face = house.adapter._manager.faces[house.run.run_id]
+        names = [f"1/{name}" for name in "abc"]
+        burst = [HoldTasks(workflow_id=house.workflow_id, task_globs=(name,)) for name in names]
+        start = StartRun(workflow_id="second", engine="still", workflow_type="still")
+        release = ReleaseTasks(workflow_id=house.workflow_id, task_globs=(names[0],))
+        await asyncio.gather(*(house.gateway.bus.send(command) for command in [*burst, start, release]))
+        proxies = face._store.task_proxies
+        await eventually("the face shows the newest state", lambda: [p.is_held for p in proxies.values()] == [False, True, True])
+        await house.face("second")
+        await house.set_paused(True)
+        await eventually("it follows on", lambda: face._store.workflow.status == "paused")
+
+
+async def test_a_run_that_ended_in_a_burst_loses_its_face_all_the_same(tmp_path):
+    async with CylcHouse(tmp_path, limits={"subscription_queue": 1}) as house:
+        await house.face()
+        commands = [HoldTasks(workflow_id=house.workflow_id, task_globs=("1/a",)), StopRun(workflow_id=house.workflow_id)]
+        await asyncio.gather(*(house.gateway.bus.send(command) for command in commands))
+        await eventually("its contact file is gone", lambda: not (house.service() / "contact").exists())

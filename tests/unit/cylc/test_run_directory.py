@@ -143,6 +143,20 @@ def test_the_next_run_of_a_workflow_takes_the_directory_over_with_its_ports(dire
     assert not later.contact_path.exists()
 
 
+def test_a_directory_that_the_core_made_while_the_wire_was_off_is_ours_and_stays_the_cores(tmp_path):
+    from triplane.entities import Run
+    from triplane.errors import CannotNow
+    from triplane.jobs.places import own_directory
+
+    run = Run("default", "demo", "u1", 1, "graph", "demo", "", "running", created=1.0, updated=1.0)
+    path = own_directory(tmp_path, run)
+    assert open_directory(tmp_path, "demo", MARK).mark == MARK
+    assert own_directory(tmp_path, run) == path
+    (path / ".service" / "triplane").write_text(MARK.text().replace("demo", "other"))
+    with pytest.raises(CannotNow):
+        own_directory(tmp_path, run)
+
+
 def test_a_removed_directory_is_gone_but_a_graphs_logs_and_our_mark_stay(directory):
     directory.write_keys(FaceKeys.generate())
     directory.write_definition("[scheduling]\n", real=False)
