@@ -121,11 +121,11 @@ class Client:
         match slot.plan:
             case Say(text=text):
                 slot.text, slot.done = text, True
-            case Read(answer=answer):
+            case Read() as plan:
                 try:
-                    slot.text = answer(self.connection.query)
+                    slot.text = plan.answer(self.connection.query)
                 except Exception as error:
-                    slot.text = self._problem(error, None)
+                    slot.text = self._problem(error, plan)
                 slot.done = True
             case Submit() as plan:
                 self._submit(slot, plan)
@@ -165,11 +165,11 @@ class Client:
         slot.done = True
         self._settle()
 
-    def _problem(self, error: BaseException, plan: Submit | Load | None) -> str:
+    def _problem(self, error: BaseException, plan: Read | Submit | Load) -> str:
         if not isinstance(error, GatewayError):
             log.error("request_failed", exc_info=error)
             error = GatewayError("something went wrong inside the gateway; its log says what")
-        return error_frame(plan.event if plan else None, error, plan.echoed if plan else None)
+        return error_frame(plan.event, error, plan.echoed)
 
     def take_announcement(self, word: str) -> bool:
         """Whether the client is getting this announcement as an answer of its own; asks once for each."""

@@ -23,6 +23,8 @@ class Read:
     """An answer from committed state, read when all earlier requests of the client are answered."""
 
     answer: Callable[[Ask], str]
+    event: str
+    echoed: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

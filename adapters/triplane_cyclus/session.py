@@ -25,7 +25,15 @@ from triplane.errors import GatewayError, InvalidFields, NotSupported, RefusedIn
 from triplane_cyclus.config import CyclusConfig
 from triplane_cyclus.frames import BadMessage, Message, decode, encode, error_frame
 from triplane_cyclus.plans import Ask, HangUp, Load, Plan, Read, Say, Sleep, Submit
-from triplane_cyclus.reading import Place, find_run, registry_frame, require, table_data_frame, table_names_frame
+from triplane_cyclus.reading import (
+    Place,
+    check_table_data,
+    find_run,
+    registry_frame,
+    require,
+    table_data_frame,
+    table_names_frame,
+)
 
 FROM_SERVER_ONLY = frozenset({"heartbeat", "loaded", "registry", "table_names", "error", "delta", "gap", "status", "run_finished"})
 REPEATABLE = frozenset({"echo", "sleep", "table_data", "registry_request", "table_names_request"})
@@ -71,14 +79,17 @@ class Session:
 
     def _registry_request(self, message: Message) -> Plan:
         require(message.params, set(), set())
-        return Read(lambda ask: registry_frame(ask, self.place, message.echoed))
+        return Read(lambda ask: registry_frame(ask, self.place, message.echoed), message.event, message.echoed)
 
     def _table_names_request(self, message: Message) -> Plan:
         require(message.params, set(), set())
-        return Read(lambda ask: table_names_frame(ask, self.place, message.echoed))
+        return Read(lambda ask: table_names_frame(ask, self.place, message.echoed), message.event, message.echoed)
 
     def _table_data(self, message: Message) -> Plan:
-        return Read(lambda ask: table_data_frame(ask, self.place, message.params, message.echoed))
+        check_table_data(message.params)
+        return Read(
+            lambda ask: table_data_frame(ask, self.place, message.params, message.echoed), message.event, message.echoed
+        )
 
     def _agent_annotations(self, message: Message) -> Plan:
         require(message.params, {"spec"}, set())
