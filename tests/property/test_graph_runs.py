@@ -39,7 +39,9 @@ def waited_for(run: SimulatedRun, order: list[str]) -> None:
     assert len(place) == len(order)
     for task in run.state.tasks.values():
         for one in task.detail["prerequisites"]:
-            assert place[one["task"]] < place[f"{task.cycle}/{task.name}"]
+            # What lies before the first cycle counts as done.
+            if int(one["task"].partition("/")[0]) >= 1:
+                assert place[one["task"]] < place[f"{task.cycle}/{task.name}"]
 
 
 def everything(source: str) -> set[str]:

@@ -93,6 +93,7 @@ def test_an_absolute_condition_holds_for_every_later_cycle():
 def test_what_would_lie_before_the_first_cycle_is_not_waited_for():
     run = SimulatedRun(cycling("a[-P2] => a", final=5))
     assert run.states() == {"1/a": "preparing", "2/a": "preparing"}
+    assert run.state.tasks[("1", "a")].detail["prerequisites"] == [{"task": "-1/a", "output": "succeeded", "satisfied": True}]
     assert sorted(run.succeed_all()) == ["1/a", "2/a", "3/a", "4/a", "5/a"]
 
 

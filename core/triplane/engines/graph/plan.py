@@ -78,22 +78,27 @@ class Plan:
         return task is not None and any(point in sequence for _, sequence in task.sequences)
 
     def conditions_at(self, name: str, point: int) -> tuple[Condition, ...]:
-        """What the task waits for at `point`, each once; what would lie before the initial point is left out."""
+        """What the task waits for at `point`, each once."""
         task = self._tasks[name]
-        initial = self.definition.initial
         return tuple(
             {
                 condition: None
                 for index, sequence in task.sequences
                 if point in sequence
                 for condition in task.conditions.get(index, ())
-                if condition.point is not None or point + condition.offset >= initial
             }
         )
 
+    def is_before_all(self, point: int) -> bool:
+        """Whether a point lies before the initial one: what would have happened there counts as done."""
+        return point < self.definition.initial
+
     def is_parentless(self, name: str, point: int) -> bool:
         """Whether the task at `point` is spawned by the passing of cycles, not by another task's output."""
-        return all(condition.point is not None for condition in self.conditions_at(name, point))
+        return all(
+            condition.point is not None or self.is_before_all(condition.upstream_point(point))
+            for condition in self.conditions_at(name, point)
+        )
 
     def next_parentless(self, name: str, after: int | None) -> int | None:
         """The task's first parentless point, or the first one after a point; None if there is none (near enough)."""

@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Mapping
-from copy import deepcopy
 from typing import Any
 
 from triplane.engines.base import RunState
@@ -103,8 +102,8 @@ class Pool:
             "origin": self.origin,
             "absolute": [list(one) for one in self.absolute],
             "future_holds": [list(one) for one in self.future_holds],
-            # A copy: what is being stored must not change when the next step goes on.
-            "pending": deepcopy(list(self.pending)),
+            # Copies: what is being stored must not change when the next step goes on.
+            "pending": [[list(part) if isinstance(part, list) else part for part in item] for item in self.pending],
             "stop_reason": self.stop_reason,
         }
 

@@ -63,7 +63,7 @@ class Progress:
             return None
         prerequisites = []
         for condition in self.plan.conditions_at(name, point):
-            upstream = str(condition.upstream_point(point))
+            upstream = condition.upstream_point(point)
             prerequisites.append(
                 {
                     "task": f"{upstream}/{condition.task}",
@@ -79,10 +79,10 @@ class Progress:
         self.pool.note(task)
         return task
 
-    def _is_done(self, cycle: str, name: str, output: str) -> bool:
-        if (cycle, name, output) in self.pool.absolute:
+    def _is_done(self, point: int, name: str, output: str) -> bool:
+        if self.plan.is_before_all(point) or (str(point), name, output) in self.pool.absolute:
             return True
-        upstream = self.state.tasks.get((cycle, name))
+        upstream = self.state.tasks.get((str(point), name))
         return upstream is not None and any(
             one["label"] == output and one["satisfied"] for one in upstream.detail["outputs"]
         )
