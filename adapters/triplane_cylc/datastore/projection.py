@@ -45,6 +45,7 @@ class Projection:
         # Edges whose source is not in view: targets by source, and the same the other way round, as relative ids.
         self._awaited: dict[str, dict[str, None]] = {}
         self._awaiting: dict[str, set[str]] = {}
+        self._runtimes: dict[tuple[str, str], elements.Runtime] = {}
         self._elapsed: dict[str, deque[float]] = {}
         self.workflow = WorkflowRow(
             elements.Workflow(
@@ -177,9 +178,6 @@ class Projection:
         definition = self._task(task.name, families)
         if not definition.meta.title and derive.text(task.detail.get("title")):
             self.tasks.set(definition, meta=derive.meta(task.detail))
-        runtime = definition.runtime
-        if "platform" in task.detail or "script" in task.detail:
-            runtime = derive.runtime(task.detail, self._run_mode)
         parent = self._family_proxy(task.cycle, families)
         proxy = elements.TaskProxy(
             id=self.identity.proxy(task.cycle, task.name),
@@ -191,13 +189,22 @@ class Projection:
             namespace=(*reversed(families), task.name),
             first_parent=parent.id,
             ancestors=tuple(self.identity.proxy(task.cycle, family) for family in families),
-            runtime=runtime,
+            runtime=self._runtime(task, definition),
         )
         self.task_proxies.add(proxy)
         self.tasks.link(definition, "proxies", proxy.id)
         self.family_proxies.link(parent, "child_tasks", proxy.id)
         self.workflow.link("task_proxies", proxy.id)
         return proxy
+
+    def _runtime(self, task: Task, definition: elements.Task) -> elements.Runtime:
+        """Settings of a task proxy, shared by all of its name and platform; its definition's where the task says nothing."""
+        if "platform" not in task.detail:
+            return definition.runtime
+        key = (task.name, derive.text(task.detail["platform"]))
+        if key not in self._runtimes:
+            self._runtimes[key] = derive.runtime(task.detail, self._run_mode)
+        return self._runtimes[key]
 
     def _family_proxy(self, cycle: str, families: tuple[str, ...]) -> elements.FamilyProxy:
         """The proxy of the nearest of `families` in a cycle, made with those above it if it is new."""

@@ -81,6 +81,8 @@ class Table(Generic[E]):
                 self._note(element)[name] = None
 
     def _set_map(self, element: E, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+        if element.id in self._added:
+            return
         if old.keys() - new.keys():
             self._send_whole(element)
             return
