@@ -3,7 +3,6 @@
 import os
 import threading
 import time
-from uuid import UUID
 
 _lock = threading.Lock()
 _last = 0
@@ -19,4 +18,5 @@ def new_run_id(now: float | None = None) -> str:
         _last = stamp
     milliseconds, counter = stamp >> 12, stamp & 0xFFF
     tail = int.from_bytes(os.urandom(8)) & ((1 << 62) - 1)
-    return str(UUID(int=(milliseconds & ((1 << 48) - 1)) << 80 | 0x7 << 76 | counter << 64 | 0b10 << 62 | tail))
+    text = f"{(milliseconds & ((1 << 48) - 1)) << 80 | 0x7 << 76 | counter << 64 | 0b10 << 62 | tail:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
