@@ -1,0 +1,106 @@
+"""The ten-line script of an unmodified websocket client, in a Python of its own, against `triplane serve`."""
+
+import json
+import signal
+import subprocess
+import textwrap
+import time
+from pathlib import Path
+
+from gateway_process import GatewayProcess
+
+SLOW = {"model": "material_flow", "input": {"duration": 100_000, "pace_s": 0.02, "seed": 3}, "title": "Slow ore"}
+
+TEN_LINES = """
+    import asyncio, json, sys, websockets
+    async def main():
+        async with websockets.connect(sys.argv[1]) as ws:
+            for request in json.loads(sys.argv[2]):
+                await ws.send(json.dumps(request))
+                while request["event"] not in ("pause", "unpause"):
+                    answer = json.loads(await asyncio.wait_for(ws.recv(), 20))
+                    if answer["event"] != "heartbeat": print(json.dumps(answer)); break
+    asyncio.run(main())
+"""
+
+
+def talk(python: Path, gateway: GatewayProcess, path: str, *requests: dict) -> list[dict]:
+    """Run the script; its answers, one for each request that has one."""
+    address = f"ws://localhost:{gateway.websocket_port}{path}"
+    command = [str(python / "python"), "-c", textwrap.dedent(TEN_LINES), address, json.dumps(requests)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr + gateway.output[-2_000:]
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def event(name: str, **params: object) -> dict:
+    return {"event": name, "params": params}
+
+
+def test_a_ten_line_script_loads_reads_pauses_and_stops_a_simulation(tmp_path, websocket_bin):
+    with GatewayProcess(tmp_path) as gateway:
+        (gateway.definitions / "slow.json").write_text(json.dumps(SLOW))
+        loaded, registry, info, missing, names = talk(
+            websocket_bin, gateway, "/",
+            event("load", input="slow"), event("pause"), event("registry_request"), event("table_data", table="Info", orient="records"),
+            event("table_data", table="NoSuchTable"), event("table_names_request"),
+        )  # fmt: skip
+        assert loaded == {"event": "loaded", "params": {"status": "ok"}, "data": None}
+        assert registry["data"] == [] and info["data"][0]["Seed"] == 3
+        assert missing["data"] == "NoSuchTable is not available." and {"Agents", "Info"} <= set(names["data"])
+        described = gateway.http("GET", "/api/workflows/cyclus-default")[1]
+        assert described["status"] in ("running", "waiting")
+        assert "cyclus-default" in gateway.cli("list", "--json").stdout
+        (answer,) = talk(websocket_bin, gateway, "/", event("unpause"), event("shutdown", when="now"))
+        assert answer["event"] == "shutdown"
+        assert gateway.http("GET", "/api/workflows/cyclus-default")[1]["status"] == "terminated"
+
+
+def test_a_simulation_started_over_http_is_seen_and_ended_here(tmp_path, websocket_bin):
+    with GatewayProcess(tmp_path) as gateway:
+        (gateway.definitions / "slow.json").write_text(json.dumps(SLOW))
+        status, started = gateway.http(
+            "POST", "/api/workflows", {"workflow_id": "ore-1", "workflow_type": "simulation:slow", "task_queue": "none"}
+        )
+        assert status in (200, 201), started
+        _, tasks = talk(
+            websocket_bin, gateway, "/runs/ore-1",
+            event("hold", tasks="*"), event("table_data", table="Tasks", orient="records", conds=[["is_held", "==", True]]),
+        )  # fmt: skip
+        assert all(task["name"] == "step" and task["state"] == "waiting" for task in tasks["data"])
+        (history, answer) = talk(
+            websocket_bin, gateway, "/runs/ore-1",
+            event("table_data", table="History", conds=[["seq", "==", 1]], orient="records"), event("shutdown"),
+        )  # fmt: skip
+        assert history["data"][0]["event"] == "WorkflowStarted" and history["data"][0]["wire"] == "durable"
+        assert answer["event"] == "shutdown"
+
+
+def test_a_killed_gateway_takes_the_simulation_up_again_and_leaves_no_child_behind(tmp_path, websocket_bin):
+    gateway = GatewayProcess(tmp_path)
+    (gateway.definitions / "slow.json").write_text(json.dumps(SLOW))
+    with gateway:
+        talk(websocket_bin, gateway, "/", event("load", input="slow"))
+        (jobs,) = talk(websocket_bin, gateway, "/", event("table_data", table="Jobs", orient="records"))
+        child = int(jobs["data"][0]["job_id"])
+        gateway.stop(signal.SIGKILL)
+        _await(lambda: not _alive(child), "the child to end with its gateway")
+        gateway.start()
+        _, before = talk(websocket_bin, gateway, "/", event("hold", tasks="*"), event("table_data", table="Stores"))
+        assert before["data"]["index"] == list(range(len(before["data"]["index"])))
+        times = [row[2] for row in before["data"]["data"]]
+        assert times == list(range(1, len(times) + 1)), "rows were lost or doubled"
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def _await(holds, what: str) -> None:
+    until = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < until, f"waited for {what}"
+        time.sleep(0.02)
