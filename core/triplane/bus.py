@@ -237,13 +237,13 @@ class Bus:
             if engine is None:
                 raise NotSupported(f"no engine {command.engine!r}; there are {', '.join(sorted(self.engines))}")
             self._starter.check(command)
-            existing = self._existing(command)
+            existing, number = self._look_up(command)
             if existing is not None:
                 self._answer_only(command, caller, existing, digest, future)
             elif engine.prepares:
                 self.spawn(self._prepare_and_open(engine, command, caller, digest, future), f"prepare {command.workflow_type}")
             else:
-                state = self._starter.new_state(command, self._run_number(command), self.clock.now())
+                state = self._starter.new_state(command, number, self.clock.now())
                 self._open(state, command, caller, digest, future, prepared={})
         else:
             raise UnknownCommand(f"nothing here answers {command.name!r}")
@@ -254,11 +254,11 @@ class Bus:
         try:
             run_id, prepared = await self._starter.prepare(engine, command)
             # Somebody else may have started the same workflow while this one was being read.
-            existing = self._existing(command)
+            existing, number = self._look_up(command)
             if existing is not None:
                 self._answer_only(command, caller, existing, digest, future)
                 return
-            state = self._starter.new_state(command, self._run_number(command), self.clock.now(), run_id)
+            state = self._starter.new_state(command, number, self.clock.now(), run_id)
             self._open(state, command, caller, digest, future, prepared=prepared)
         except GatewayError as error:
             if not future.done():
@@ -272,27 +272,21 @@ class Bus:
             if not future.done():
                 future.set_exception(error)
 
-    def _existing(self, command: StartRun) -> dict[str, Any] | None:
+    def _look_up(self, command: StartRun) -> tuple[dict[str, Any] | None, int]:
+        """The answer at once where the workflow id is taken and that is all right; else None and the new run's number.
+
+        Raises:
+            WorkflowExists: the duplicate policy refuses another run.
+        """
         if command.workflow_id is None:
-            return None
+            return None, 1
         current = self.runs.current_run_id(command.namespace, command.workflow_id)
         if current is None:
-            return None
+            return None, 1
         live = self.runs.live.get(current)
         view = None if live is not None else self.runs.view(current)
         run = live.state.run if live is not None else view.run if view is not None else None
-        return self._starter.existing(command, run) if run is not None else None
-
-    def _run_number(self, command: StartRun) -> int:
-        if command.workflow_id is None:
-            return 1
-        current = self.runs.current_run_id(command.namespace, command.workflow_id)
-        if current is None:
-            return 1
-        live = self.runs.live.get(current)
-        view = self.runs.view(current)
-        run = live.state.run if live is not None else view.run if view is not None else None
-        return run.run_number + 1 if run is not None else 1
+        return (self._starter.existing(command, run), run.run_number + 1) if run is not None else (None, 1)
 
     def _answer_only(
         self, command: Command, caller: Caller, reply: Any, digest: bytes | None, future: "asyncio.Future[Any]"
