@@ -31,9 +31,11 @@ RULES = tuple(rule for rule in specified_rules if rule is not NoUnusedVariablesR
 """Real clients declare variables that they do not use."""
 
 MAX_ERRORS = 10
-KEPT_DOCUMENTS = 256
+KEPT_CHARACTERS = 262_144
+"""Texts kept, all together; parsed they take up a few hundred times as much memory."""
+KEPT_DOCUMENTS = 1_000
 KEPT_PLANS = 8
-MAX_KEPT_CHARACTERS = 16_384
+MAX_KEPT_CHARACTERS = 8_192
 """Longer texts and variables are worked on but not kept."""
 
 
@@ -84,7 +86,34 @@ class _Document:
     prepared: OrderedDict[bytes, Prepared] = field(default_factory=OrderedDict)
 
 
-_documents: OrderedDict[str, _Document] = OrderedDict()
+class _Documents:
+    """The documents asked for last."""
+
+    def __init__(self) -> None:
+        self._by_text: OrderedDict[str, _Document] = OrderedDict()
+        self._characters = 0
+
+    def get(self, request_string: str) -> _Document:
+        """The document of a text, read if it is not kept.
+
+        Raises:
+            GraphQLRefused: it cannot be read.
+        """
+        document = self._by_text.get(request_string)
+        if document is not None:
+            self._by_text.move_to_end(request_string)
+            return document
+        document = _read(request_string)
+        if len(request_string) <= MAX_KEPT_CHARACTERS:
+            self._by_text[request_string] = document
+            self._characters += len(request_string)
+            while len(self._by_text) > KEPT_DOCUMENTS or self._characters > KEPT_CHARACTERS:
+                oldest, _ = self._by_text.popitem(last=False)
+                self._characters -= len(oldest)
+        return document
+
+
+_documents = _Documents()
 
 
 def prepare(request_string: Any, variables: Any = None) -> Prepared:
@@ -104,14 +133,6 @@ def prepare(request_string: Any, variables: Any = None) -> Prepared:
     if not isinstance(variables, dict) or not all(isinstance(name, str) for name in variables):
         raise GraphQLRefused("variables must be an object")
     document = _documents.get(request_string)
-    if document is None:
-        document = _read(request_string)
-        if len(request_string) <= MAX_KEPT_CHARACTERS:
-            _documents[request_string] = document
-            if len(_documents) > KEPT_DOCUMENTS:
-                _documents.popitem(last=False)
-    else:
-        _documents.move_to_end(request_string)
     if document.operation.operation is not OperationType.QUERY:
         return _prepare(document, variables)
     try:

@@ -2,12 +2,16 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from google.protobuf import descriptor_pb2
 from graphql import GraphQLObjectType, is_composite_type
 from graphql.type import get_named_type
 
+import triplane_schemas
 from triplane.entities import RunDetail, evolve
 from triplane_cylc.datastore import elements
 from triplane_cylc.datastore.encode import FIELDS, MESSAGES
@@ -162,6 +166,29 @@ def test_a_full_state_has_what_views_need():
     assert proxy.runtime.run_mode == "live"
 
 
+def test_a_full_state_sets_every_field_that_the_real_one_sets():
+    recorded = json.loads((Path(__file__).parents[2] / "golden" / "cylc_graphql" / "full_state" / "fields.json").read_text())
+    waits = {
+        "prerequisites": [{"task": "1/b", "output": "succeeded", "satisfied": True}],
+        "xtriggers": [{"id": "wall_clock()", "label": "clock", "satisfied": False}],
+        "external_triggers": [{"id": "new data", "satisfied": False}],
+    }
+    times = {"submitted": 1.0, "started": 2.0}
+    state = entire(
+        store_of(
+            task("1", "a", "running", submit_num=1, detail=waits),
+            task("1", "b", "succeeded"),
+            jobs=(job("1", "a", 1, "running", messages=("careful",), job_id="11", platform="localhost", **times),),
+        )
+    )
+    # No run of the core has log records yet.
+    recorded["workflow"].remove("log_records")
+    for topic, names in recorded.items():
+        rows = [state.workflow] if topic == "workflow" else getattr(state, topic)
+        ours = {field.name for row in rows for field, _ in row.ListFields()}
+        assert set(names) <= ours, topic
+
+
 @pytest.mark.parametrize(
     "detail",
     [
@@ -216,12 +243,6 @@ def test_every_field_of_the_schema_has_a_value():
 
 
 def test_the_generated_messages_are_those_of_the_proto_file(tmp_path):
-    import subprocess
-    import sys
-    from pathlib import Path
-
-    import triplane_schemas
-
     root, out = Path(triplane_schemas.__file__).parents[1], tmp_path / "set.bin"
     proto = "triplane_schemas/cylc/data_store.proto"
     subprocess.run([sys.executable, "-m", "grpc_tools.protoc", f"-I{root}", f"--descriptor_set_out={out}", proto], check=True, cwd=root)
