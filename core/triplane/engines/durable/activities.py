@@ -11,9 +11,10 @@ from triplane.commands.workers import (
 )
 from triplane.effects import Resolve
 from triplane.engines.durable import ids
+from triplane.engines.durable.alarms import ACTIVITY_TIMER
 from triplane.engines.durable.payloads import as_envelope
 from triplane.engines.durable.state import Activity
-from triplane.engines.durable.turn import ACTIVITY_TIMER, Turn, outermost_group
+from triplane.engines.durable.turn import Turn, barrier_of
 from triplane.entities import Job, evolve
 from triplane.errors import LeaseLost, TaskNotFound
 
@@ -279,6 +280,13 @@ def recover(turn: Turn, activity: Activity) -> None:
         turn.step.effect(Resolve(turn.run_id, "lease_held", {"task_id": task_id, "worker_id": activity.owner}))
 
 
+def abandon(turn: Turn, activity: Activity) -> None:
+    """End an activity without an event of its own: its selection's cancellation says it."""
+    del turn.own.activities[activity.sequence]
+    turn.step.clear_timer(f"{ACTIVITY_TIMER}{activity.sequence}")
+    end_with_run(turn, activity)
+
+
 def end_with_run(turn: Turn, activity: Activity) -> None:
     """The run closed: the activity is over without an event of its own."""
     turn.withdraw_activity(activity)
@@ -348,7 +356,7 @@ def _conclude(turn: Turn, activity: Activity, event: str, data: dict[str, Any], 
     _end_job(turn, activity, state)
     task = turn.state.tasks[(ids.CYCLE, activity.name)]
     turn.step.put_task(evolve(task, state=state, is_queued=False, is_held=False, data={}))
-    turn.receive(turn.happening(event, data, group=outermost_group(activity.group)))
+    turn.receive(turn.happening(event, data, group=barrier_of(activity.group)))
     turn.issue_next()
 
 

@@ -36,6 +36,8 @@ EVENTS: tuple[EventType, ...] = (
     EventType("TimerCancelled", "A timer will not fire.", _TIMER),
     EventType("ConditionWaitOpened", "The workflow waits for a condition.", _CONDITION),
     EventType("ConditionWaitSatisfied", "The workflow waits for it no more.", _CONDITION),
+    EventType("SelectionResolved", "A selection has its winner.", {"selection_group_id": "str: which", "member_key": "the winner"}),
+    EventType("SelectionOperationCancelled", "A selection's member was stopped.", {"selection_group_id": "str: which"}),
     EventType("SignalReceived", "Somebody told the workflow something.", {"signal_name": "str: its name", "arguments": _PAYLOAD}),
     EventType("UpdateAccepted", "An update will be run.", {**_UPDATE, "arguments": _PAYLOAD}),
     EventType("UpdateApplied", "An update's handler has run.", {**_UPDATE, "arguments": _PAYLOAD}),

@@ -5,7 +5,8 @@ from typing import Any
 from triplane.commands.runs import StopMode, StopRun
 from triplane.effects import Resolve
 from triplane.engines.durable import activities, ids, timers, updates
-from triplane.engines.durable.turn import RUN_TIMER, Turn
+from triplane.engines.durable.alarms import RUN_TIMER
+from triplane.engines.durable.turn import Turn
 
 
 def close(
@@ -24,6 +25,7 @@ def close(
         turn.step.effect(Resolve(turn.run_id, "lease_ended", ids.workflow_task_id(turn.run_id, task.number)))
     own.activities, own.timers = {}, {}
     own.agenda, own.parked, own.groups, own.condition = [], [], {}, None
+    own.selections, own.selected = {}, {}
     turn.step.close(status, reason, output)
 
 

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from triplane.commands.workers import CompleteWorkflowTask
-from triplane.engines.durable import activities, closing, ids, timers, updates, workflow_tasks
+from triplane.engines.durable import activities, closing, conditions, ids, selections, timers, updates, workflow_tasks
 from triplane.engines.durable.reading import group_keys, read_commands
 from triplane.engines.durable.state import NORMAL
-from triplane.engines.durable.turn import Turn, outermost_group
+from triplane.engines.durable.turn import Turn, barrier_of
 from triplane.errors import LimitReached
 from triplane.payloads import decode, encode
 
@@ -58,8 +58,8 @@ def _leave_condition(turn: Turn, commands: list[dict[str, Any]], update_id: str)
     condition = turn.own.condition
     if condition is None or update_id != NORMAL:
         return
-    if not any(c["type"] == "open_condition_wait" and timers.same_condition(condition, c) for c in commands):
-        timers.satisfy_condition(turn)
+    if not any(c["type"] == "open_condition_wait" and "parallel_group_id" not in c and conditions.same(condition, c) for c in commands):
+        conditions.leave(turn)
 
 
 def _apply(turn: Turn, command: dict[str, Any]) -> None:
@@ -69,13 +69,15 @@ def _apply(turn: Turn, command: dict[str, Any]) -> None:
         return
     if group and command["parallel_group_base_sequence"] + command["parallel_group_index"] <= own.counter:
         return  # a member of a group that is under way: the worker repeats all of it as long as one is missing
-    if kind == "open_condition_wait" and own.condition is not None and timers.same_condition(own.condition, command):
+    if kind == "open_condition_wait" and not group and own.condition is not None and conditions.same(own.condition, command):
         return
     own.counter += 1
     turn.touch()
-    if group and kind in WAITED_FOR:
-        outermost = outermost_group(group)
-        own.groups[outermost] = own.groups.get(outermost, 0) + 1
+    if selections.is_selection(group):
+        selections.begin(turn, group)
+    elif group and kind in WAITED_FOR:
+        barrier = barrier_of(group)
+        own.groups[barrier] = own.groups.get(barrier, 0) + 1
     _STEPS[kind](turn, command, own.counter, group)
 
 
@@ -106,7 +108,9 @@ def _memo(turn: Turn, command: dict[str, Any], sequence: int, group: dict[str, A
 
 
 def _condition(turn: Turn, command: dict[str, Any], sequence: int, group: dict[str, Any]) -> None:
-    timers.open_condition(turn, command, sequence)
+    condition = conditions.open_wait(turn, command, sequence, group)
+    if condition.timeout_s == 0:
+        timers.time_out_condition(turn, sequence)
 
 
 def _local_activity(turn: Turn, command: dict[str, Any], sequence: int, group: dict[str, Any]) -> None:
@@ -150,6 +154,24 @@ def _local_activity(turn: Turn, command: dict[str, Any], sequence: int, group: d
     )  # fmt: skip
 
 
+def _cancel_member(turn: Turn, command: dict[str, Any]) -> None:
+    """Stop what is still open of a selection's member; where nothing is, its end came first and the cancellation is void."""
+    own, base = turn.own, command["member_base_sequence"]
+    steps = range(base, base + command["member_size"])
+    open_steps = [s for s in steps if s in own.activities or s in own.timers or s in own.selected]
+    if not open_steps:
+        return
+    turn.emit("SelectionOperationCancelled", {key: value for key, value in command.items() if key != "type" and value is not None})
+    for step in open_steps:
+        if step in own.activities:
+            activities.abandon(turn, own.activities[step])
+        elif step in own.timers:
+            timers.abandon(turn, own.timers[step])
+        else:
+            conditions.abandon(turn, own.selected[step])
+    turn.wake()
+
+
 def _complete_workflow(turn: Turn, command: dict[str, Any]) -> None:
     data = {"output": command["result"], "payload_codec": "avro"}
     closing.close(turn, "completed", "WorkflowCompleted", data, output=command["result"])
@@ -179,6 +201,7 @@ _STEPS: dict[str, Callable[[Turn, dict[str, Any], int, dict[str, Any]], None]] =
 _ENDINGS: dict[str, Callable[[Turn, dict[str, Any]], None]] = {
     "complete_workflow": _complete_workflow,
     "fail_workflow": _fail_workflow,
+    "cancel_selection_operation": _cancel_member,
     "complete_update": updates.complete,
     "fail_update": updates.fail,
 }

@@ -22,11 +22,12 @@ from triplane.commands.workers import (
 )
 from triplane.engines.base import Preparation, RunState, Step
 from triplane.engines.durable import activities, closing, decisions, ids, steering, timers, updates, workflow_tasks
+from triplane.engines.durable.alarms import ACTIVITY_TIMER, CONDITION_TIMER, RUN_TIMER, USER_TIMER, WORKFLOW_TIMER
 from triplane.engines.durable.catalogue import EVENTS
 from triplane.engines.durable.payloads import as_arguments
 from triplane.engines.durable.settings import DurableSettings
 from triplane.engines.durable.state import Activity, DurableState, TimerWait
-from triplane.engines.durable.turn import ACTIVITY_TIMER, CONDITION_TIMER, RUN_TIMER, USER_TIMER, WORKFLOW_TIMER, Turn
+from triplane.engines.durable.turn import Turn
 from triplane.entities import FINAL_TASK_STATES
 from triplane.errors import NotSupported
 from triplane.events import EventType
@@ -162,8 +163,8 @@ def _fire(turn: Turn, command: FireTimer) -> None:
         workflow_tasks.alarm(turn)
     elif timer_id == RUN_TIMER:
         closing.alarm(turn)
-    elif timer_id == CONDITION_TIMER:
-        timers.time_out_condition(turn)
+    elif timer_id.startswith(CONDITION_TIMER):
+        timers.time_out_condition(turn, int(timer_id[len(CONDITION_TIMER) :]))
     elif timer_id.startswith(ACTIVITY_TIMER):
         activities.alarm(turn, int(timer_id[len(ACTIVITY_TIMER) :]))
     elif timer_id.startswith(USER_TIMER):

@@ -104,7 +104,13 @@ def read_commands(commands: tuple[dict[str, Any], ...], update_id: str, settings
 
 def group_keys(command: Mapping[str, Any]) -> dict[str, Any]:
     """The parallel-group keys of a command, to be copied verbatim into the events of its step."""
-    return {k: v for k, v in command.items() if k.startswith("parallel_group_") and v is not None} if "parallel_group_id" in command else {}
+    if "parallel_group_id" not in command:
+        return {}
+    return {key: value for key, value in command.items() if key.startswith(_GROUP_KEYS) and value is not None}
+
+
+_GROUP_KEYS = ("parallel_group_", "selection_member_")
+_KINDS = ("activity", "timer", "condition", "group")
 
 
 def _read_group(reader: _Reader, command: dict[str, Any]) -> None:
@@ -117,12 +123,32 @@ def _read_group(reader: _Reader, command: dict[str, Any]) -> None:
     ):  # fmt: skip
         reader.wrong("parallel_group_path", "must be a list of groups, outermost first")
         return
-    if command.get("parallel_group_mode") == "select" or (path and any(e.get("parallel_group_mode") == "select" for e in path)):
-        raise NotSupported(f"{reader.at}: selections are not carried out by this gateway yet", command_type=command["type"])
+    for keys in [command, *(path or ())]:
+        if keys.get("parallel_group_mode") == "select":
+            _read_selection(reader, dict(keys))
     reader.name(command, "parallel_group_id")
     reader.whole(command, "parallel_group_base_sequence", 1, 10**9, required=True)
     reader.whole(command, "parallel_group_size", 1, 10_000, required=True)
     reader.whole(command, "parallel_group_index", 0, 10_000, required=True)
+
+
+def _read_selection(reader: _Reader, keys: dict[str, Any]) -> None:
+    reader.whole(keys, "parallel_group_base_sequence", 1, 10**9, required=True)
+    reader.whole(keys, "parallel_group_size", 1, 10_000, required=True)
+    reader.whole(keys, "selection_member_index", 0, 10_000, required=True)
+    reader.whole(keys, "selection_member_base_sequence", 1, 10**9, required=True)
+    reader.whole(keys, "selection_member_size", 1, 10_000, required=True)
+    if not isinstance(keys.get("selection_member_key"), (str, int)):
+        reader.wrong("selection_member_key", "must be text or a whole number")
+    if keys.get("selection_member_kind") not in _KINDS:
+        reader.wrong("selection_member_kind", f"must be one of {', '.join(_KINDS)}")
+
+
+def _cancel_selection(reader: _Reader, command: dict[str, Any]) -> None:
+    reader.name(command, "selection_group_id")
+    reader.whole(command, "member_base_sequence", 1, 10**9, required=True)
+    reader.whole(command, "member_size", 1, 10_000, required=True)
+    reader.whole(command, "member_index", 0, 10_000, required=True)
 
 
 def _schedule_activity(reader: _Reader, command: dict[str, Any]) -> None:
@@ -243,6 +269,7 @@ READERS: dict[str, Read] = {
     "upsert_memo": _memo,
     "open_condition_wait": _condition_wait,
     "record_local_activity": _local_activity,
+    "cancel_selection_operation": _cancel_selection,
     "complete_update": _complete_update,
     "fail_update": _fail_update,
     "complete_workflow": _complete_workflow,
@@ -254,5 +281,4 @@ UNSUPPORTED = {
     "start_child_workflow": "child workflows are not carried out by this gateway yet",
     "continue_as_new": "continuing as a new run is not carried out by this gateway yet",
     "start_service_operation": "service operations are not carried out by this gateway yet",
-    "cancel_selection_operation": "selections are not carried out by this gateway yet",
 }

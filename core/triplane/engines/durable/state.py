@@ -42,7 +42,7 @@ class WorkflowTask:
 
 @dataclass(slots=True)
 class Condition:
-    """The condition a workflow waits for; `deadline` None without timeout."""
+    """A condition a workflow waits for; `deadline` None without timeout; `group` where it is a member of a selection."""
 
     sequence: int
     key: str | None
@@ -50,6 +50,11 @@ class Condition:
     timeout_s: int | None
     deadline: float | None
     timed_out: bool = False
+    group: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_data(self) -> list[Any]:
+        """A list in field order."""
+        return [self.sequence, self.key, self.fingerprint, self.timeout_s, self.deadline, self.timed_out, dict(self.group)]
 
 
 @dataclass(slots=True)
@@ -134,6 +139,8 @@ class DurableState:
         parked: updates whose task had nothing to say; tried again with the next thing that happens.
         updates: accepted and not completed, id → name.
         groups: open members of each outermost parallel group; the run is woken at 0.
+        selections: those without a winner yet; of their members that are groups, the leaves still open.
+        selected: open conditions that are members of selections, by workflow step.
         memo_blob: the whole memo as last upserted, encoded.
         activities, timers: those open, by workflow step.
     """
@@ -147,6 +154,8 @@ class DurableState:
     condition: Condition | None = None
     updates: dict[str, str] = field(default_factory=dict)
     groups: dict[str, int] = field(default_factory=dict)
+    selections: dict[str, dict[str, int]] = field(default_factory=dict)
+    selected: dict[int, Condition] = field(default_factory=dict)
     memo_blob: str | None = None
     activities: dict[int, Activity] = field(default_factory=dict)
     timers: dict[int, TimerWait] = field(default_factory=dict)
@@ -167,12 +176,15 @@ class DurableState:
         if self.buffer:
             data["buffer"] = [[b.name, b.data, b.wire, b.principal, b.wake, b.update_id, b.group] for b in self.buffer]
         if self.condition is not None:
-            c = self.condition
-            data["condition"] = [c.sequence, c.key, c.fingerprint, c.timeout_s, c.deadline, c.timed_out]
+            data["condition"] = self.condition.to_data()
         if self.updates:
             data["updates"] = dict(self.updates)
         if self.groups:
             data["groups"] = dict(self.groups)
+        if self.selections:
+            data["selections"] = {group: dict(leaves) for group, leaves in self.selections.items()}
+        if self.selected:
+            data["selected"] = [condition.to_data() for condition in self.selected.values()]
         if self.memo_blob is not None:
             data["memo"] = self.memo_blob
         return data
@@ -188,6 +200,8 @@ class DurableState:
             buffer=[Buffered(*item) for item in data.get("buffer", ())],
             updates=dict(data.get("updates", {})),
             groups=dict(data.get("groups", {})),
+            selections={group: dict(leaves) for group, leaves in data.get("selections", {}).items()},
+            selected={item[0]: Condition(*item) for item in data.get("selected", ())},
             memo_blob=data.get("memo"),
         )
         if "task" in data:

@@ -1,10 +1,11 @@
-"""Timers a workflow started, and the deadline of the condition it waits for."""
+"""Timers a workflow started, and the deadlines of conditions."""
 
 from typing import Any
 
-from triplane.engines.durable import ids
-from triplane.engines.durable.state import Condition, TimerWait
-from triplane.engines.durable.turn import CONDITION_TIMER, USER_TIMER, Turn, is_timeout_of, iso, outermost_group
+from triplane.engines.durable import conditions, ids
+from triplane.engines.durable.alarms import CONDITION_TIMER, USER_TIMER, iso
+from triplane.engines.durable.state import TimerWait
+from triplane.engines.durable.turn import Turn, barrier_of
 from triplane.entities import evolve
 
 
@@ -33,7 +34,7 @@ def fire(turn: Turn, sequence: int) -> None:
     task = turn.state.tasks[(ids.CYCLE, _name(sequence))]
     turn.step.put_task(evolve(task, state="succeeded", data={}))
     data = {**_identity(turn, timer), "fired_at": iso(turn.now), **timer.group}
-    turn.receive(turn.happening("TimerFired", data, group=outermost_group(timer.group)))
+    turn.receive(turn.happening("TimerFired", data, group=barrier_of(timer.group)))
     turn.issue_next()
 
 
@@ -44,8 +45,15 @@ def cancel(turn: Turn, sequence: int) -> None:
     task = turn.state.tasks[(ids.CYCLE, _name(sequence))]
     turn.step.put_task(evolve(task, state="failed", data={}))
     data = {**_identity(turn, timer), **timer.group}
-    turn.receive(turn.happening("TimerCancelled", data, group=outermost_group(timer.group)))
+    turn.receive(turn.happening("TimerCancelled", data, group=barrier_of(timer.group)))
     turn.issue_next()
+
+
+def abandon(turn: Turn, timer: TimerWait) -> None:
+    """End a timer without an event of its own: its selection's cancellation says it."""
+    del turn.own.timers[timer.sequence]
+    turn.step.clear_timer(f"{USER_TIMER}{timer.sequence}")
+    end_with_run(turn, timer)
 
 
 def end_with_run(turn: Turn, timer: TimerWait) -> None:
@@ -54,64 +62,16 @@ def end_with_run(turn: Turn, timer: TimerWait) -> None:
     turn.step.put_task(evolve(task, state="expired", data={}))
 
 
-def open_condition(turn: Turn, command: dict[str, Any], sequence: int) -> None:
-    """Record that the workflow waits until its worker finds a condition true, or until the timeout."""
-    timeout_s = command.get("timeout_seconds")
-    condition = Condition(
-        sequence, command.get("condition_key"), command.get("condition_definition_fingerprint"), timeout_s,
-        turn.now + timeout_s if timeout_s is not None else None,
-    )  # fmt: skip
-    turn.own.condition = condition
-    opened = _condition_identity(turn, condition)
-    if timeout_s is not None:
-        opened["timeout_seconds"] = timeout_s
-    turn.emit("ConditionWaitOpened", opened)
-    if condition.deadline is not None:
-        turn.emit("TimerScheduled", _condition_timer(turn, condition))
-        if timeout_s == 0:
-            time_out_condition(turn)
-        else:
-            turn.step.set_timer(CONDITION_TIMER, condition.deadline)
-
-
-def satisfy_condition(turn: Turn) -> None:
-    """The workflow moved on from the condition it waited for.
-
-    After a timeout nothing is recorded: a `ConditionWaitSatisfied` then would turn the replayed answer from no to yes.
-    """
-    condition, turn.own.condition = turn.own.condition, None
-    if condition is None or condition.timed_out:
+def time_out_condition(turn: Turn, sequence: int) -> None:
+    """A condition's time is over."""
+    turn.step.clear_timer(f"{CONDITION_TIMER}{sequence}")
+    condition = turn.own.selected.get(sequence) or turn.own.condition
+    if condition is None or condition.sequence != sequence or condition.deadline is None or condition.timed_out:
         return
-    # A timeout that the worker has not been told yet came too late.
-    wait_id = ids.condition_wait_id(turn.run_id, condition.sequence)
-    turn.own.buffer = [b for b in turn.own.buffer if not is_timeout_of(b.data, wait_id)]
-    turn.emit("ConditionWaitSatisfied", _condition_identity(turn, condition))
-    if condition.deadline is not None:
-        turn.step.clear_timer(CONDITION_TIMER)
-        turn.emit("TimerCancelled", _condition_timer(turn, condition))
-
-
-def time_out_condition(turn: Turn) -> None:
-    """The condition's time is over."""
-    turn.step.clear_timer(CONDITION_TIMER)
-    condition = turn.own.condition
-    if condition is None or condition.deadline is None or condition.timed_out:
-        return
-    if turn.now < condition.deadline:
-        turn.step.set_timer(CONDITION_TIMER, condition.deadline)
-        return
-    # `Turn` notes the timeout on the condition once it is recorded: until then the worker in hand does not know of it.
-    turn.receive(turn.happening("TimerFired", {**_condition_timer(turn, condition), "fired_at": iso(turn.now)}))
+    # The condition is timed out once this is recorded: until then the worker in hand does not know of it.
+    data = {**conditions.timer_data(turn, condition), "fired_at": iso(turn.now)}
+    turn.receive(turn.happening("TimerFired", data))
     turn.issue_next()
-
-
-def same_condition(condition: Condition, command: dict[str, Any]) -> bool:
-    """Whether a worker only says again that it waits for this condition."""
-    return (
-        not condition.timed_out
-        and condition.key == command.get("condition_key")
-        and condition.fingerprint == command.get("condition_definition_fingerprint")
-    )
 
 
 def _name(sequence: int) -> str:
@@ -124,25 +84,4 @@ def _identity(turn: Turn, timer: TimerWait) -> dict[str, Any]:
         "sequence": timer.sequence,
         "delay_seconds": timer.delay_s,
         "fire_at": iso(timer.fire_at),
-    }
-
-
-def _condition_identity(turn: Turn, condition: Condition) -> dict[str, Any]:
-    data: dict[str, Any] = {
-        "condition_wait_id": ids.condition_wait_id(turn.run_id, condition.sequence), "sequence": condition.sequence,
-    }  # fmt: skip
-    if condition.key is not None:
-        data["condition_key"] = condition.key
-    if condition.fingerprint is not None:
-        data["condition_definition_fingerprint"] = condition.fingerprint
-    return data
-
-
-def _condition_timer(turn: Turn, condition: Condition) -> dict[str, Any]:
-    return {
-        "timer_id": ids.timer_id(turn.run_id, condition.sequence),
-        "delay_seconds": condition.timeout_s,
-        "fire_at": iso(condition.deadline or turn.now),
-        "timer_kind": "condition_timeout",
-        **_condition_identity(turn, condition),
     }

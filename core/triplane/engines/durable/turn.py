@@ -1,38 +1,21 @@
 """One step of a durable run, with everything at hand; and the rule of what waits behind a workflow task in hand."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from triplane.effects import OfferTask, WithdrawTask
 from triplane.engines.base import RunState, Step
-from triplane.engines.durable import ids
+from triplane.engines.durable import conditions, ids
+from triplane.engines.durable.selections import ended, is_selection, outermost
 from triplane.engines.durable.settings import DurableSettings
 from triplane.engines.durable.state import NORMAL, Activity, Buffered, DurableState, WorkflowTask
 from triplane.errors import LimitReached
 from triplane.events import Event
 
-WORKFLOW_TIMER = "workflow-task"
-RUN_TIMER = "run"
-CONDITION_TIMER = "condition"
-ACTIVITY_TIMER = "activity-"
-USER_TIMER = "timer-"
 
-
-def iso(seconds: float) -> str:
-    """A time as the durable wire writes it: UTC, six digits, `Z`."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def outermost_group(group: Mapping[str, Any]) -> str:
-    """Id of the outermost parallel group of a command's group keys; empty outside groups."""
-    path = group.get("parallel_group_path")
-    return str((path[0] if path else group).get("parallel_group_id", "")) if group else ""
-
-
-def is_timeout_of(data: Mapping[str, Any], condition_wait_id: str) -> bool:
-    """Whether a `TimerFired` event's data tell the timeout of that condition."""
-    return data.get("timer_kind") == "condition_timeout" and data.get("condition_wait_id") == condition_wait_id
+def barrier_of(group: Mapping[str, Any]) -> str:
+    """Id of the outermost parallel group, whose members wake the workflow only together; empty outside, and in selections."""
+    return "" if not group or is_selection(group) else str(outermost(group).get("parallel_group_id", ""))
 
 
 class Turn:
@@ -98,12 +81,14 @@ class Turn:
         step = self.step
         wire, principal = step.wire, step.principal
         step.wire, step.principal = happening.wire, happening.principal
-        self.emit(happening.name, happening.data)
+        event = self.emit(happening.name, happening.data)
+        if happening.name == "TimerFired":
+            conditions.note_timeout(self, happening.data)
+        elif happening.name == "SignalReceived":
+            conditions.satisfy_selected(self)
+        if is_selection(happening.data):
+            ended(self, event)
         step.wire, step.principal = wire, principal
-        condition = self.own.condition
-        if condition is not None and is_timeout_of(happening.data, ids.condition_wait_id(self.run_id, condition.sequence)):
-            condition.timed_out = True
-            self.touch()
         if happening.group:
             left = self.own.groups.get(happening.group, 1) - 1
             if left > 0:

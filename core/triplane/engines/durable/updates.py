@@ -4,6 +4,7 @@ from typing import Any
 
 from triplane.commands.messages import SignalRun, UpdateRun
 from triplane.effects import Resolve
+from triplane.engines.durable import conditions
 from triplane.engines.durable.payloads import as_arguments
 from triplane.engines.durable.turn import Turn
 from triplane.errors import LimitReached
@@ -48,6 +49,7 @@ def complete(turn: Turn, command: dict[str, Any]) -> None:
     if accepted is not None:
         applied["arguments"] = accepted["arguments"]
     turn.emit("UpdateApplied", applied)
+    conditions.satisfy_selected(turn)
     result = {"update_id": update_id, "update_name": name, "result": command["result"], "payload_codec": "avro"}
     _tell(turn, update_id, turn.emit("UpdateCompleted", result).data)
 

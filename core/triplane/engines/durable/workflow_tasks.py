@@ -11,8 +11,9 @@ from triplane.commands.workers import (
 )
 from triplane.effects import Resolve
 from triplane.engines.durable import ids
+from triplane.engines.durable.alarms import WORKFLOW_TIMER
 from triplane.engines.durable.state import NORMAL, WorkflowTask
-from triplane.engines.durable.turn import WORKFLOW_TIMER, Turn
+from triplane.engines.durable.turn import Turn
 from triplane.errors import LeaseLost, TaskNotFound
 
 WAITING_FOR_HISTORY = "WorkflowTaskWaitingForHistory"
