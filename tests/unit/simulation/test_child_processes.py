@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from triplane.commands import DescribeAgent, PauseRun, StopMode, StopRun
+from triplane.commands import DescribeAgent, PauseRun, PlayRun, StopMode, StopRun
 from triplane.errors import DefinitionNotFound, InvalidDefinition, NotSupported, RefusedInput
 from triplane.simulations.framing import Decoder, FrameTooLarge, FrameUnreadable, encode
 from triplane.simulations.process import child_environment
@@ -132,6 +132,18 @@ async def test_a_model_without_checkpoints_is_interrupted_by_a_restart_and_says_
     async with house(tmp_path) as home:
         view = await home.closed()
         assert (view.run.status, view.run.closed_reason) == ("failed", "interrupted")
+
+
+async def test_an_interrupted_run_is_started_again_from_its_input(tmp_path):
+    async with house(tmp_path) as home:
+        await home.start_model("counts", input={"steps": 1_000, "pace_s": 0.01})
+        await home.until(lambda: home.view().tasks.get(("3", "step")))
+    async with house(tmp_path) as home:
+        await home.closed()
+        again = await home.connection.dispatch(PlayRun(workflow_id="ore"))
+        assert (again["run_number"], again["outcome"]) == (2, "started")
+        await home.until(lambda: home.view().tasks.get(("4", "step")))
+        assert home.view().detail.options["model_input"] == {"steps": 1_000, "pace_s": 0.01}
 
 
 async def test_a_paused_run_stays_paused_through_a_restart(tmp_path):
