@@ -45,7 +45,8 @@ class ControlClient:
         message = {verb: name, "id": number} if verb == "follow" else {verb: name, "id": number, "fields": fields}
         self.writer.write(frame(message))
         while (reply := await self._receive()) is not None:
-            if reply["id"] != number:
+            # An error without an id is about the connection, and so answers whatever was asked.
+            if reply["id"] not in (number, None):
                 self.told.append(reply)
             elif "error" in reply:
                 raise Refused(f"{reply['error']['code']}: {reply['error']['message']}")

@@ -173,6 +173,13 @@ class AdapterConformance:
             await asyncio.wait_for(self.driver.connect(house, house.workflow_id), 5.0)
         assert house.run.paused, "what was accepted before the stop stays"
 
+    async def test_a_gateway_that_drains_takes_no_more_commands_and_says_so(self, house: House) -> None:
+        async with house.client() as client:
+            await house.gateway.drain()
+            with pytest.raises(Refused):
+                await client.set_paused(True)
+        assert not house.run.paused
+
     async def test_it_can_be_started_again_at_once(self, house: House) -> None:
         async with house.client() as client:
             await client.set_paused(True)
