@@ -8,7 +8,7 @@ import pytest
 
 from crash.contents import contents
 from crash.slices import Script
-from crash.vfs import VARIANTS, FaultyVFS, Trace, write_image
+from crash.vfs import LOST, VARIANTS, FaultyVFS, Trace, write_image
 from triplane.store.sqlite import open_store, writer
 
 
@@ -41,6 +41,8 @@ def test_a_crash_at_any_write_or_sync_loses_nothing_acknowledged(tmp_path: Path,
         if operation.kind == "mark":
             acknowledged = operation.at
             continue
+        if variant == LOST and operation.kind == "write":
+            continue  # lost again: the disk is as it was behind the operation before
         image = tmp_path / "image"
         write_image(trace.image(length, variant, seed=length), image)
         store = open_store(image)
@@ -54,7 +56,7 @@ def test_a_crash_at_any_write_or_sync_loses_nothing_acknowledged(tmp_path: Path,
             shutil.rmtree(image)
         checked += 1
     assert acknowledged == 50
-    assert checked > 300
+    assert checked > (50 if variant == LOST else 300)
     kinds = {operation.kind for operation in trace.operations if operation.path == "triplane.sqlite"}
     assert {"write", "sync"} <= kinds, "the log was never copied into the file, so that was not tested"
 

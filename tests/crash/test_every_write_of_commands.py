@@ -87,6 +87,8 @@ async def test_recovery_gives_a_prefix_with_everything_acknowledged(
         if operation.kind == "mark":
             commits = operation.at
             continue
+        if variant == LOST and operation.kind == "write":
+            continue  # lost again: the disk is as it was behind the operation before
         image = tmp_path / "image"
         write_image(recording.trace.image(length, variant, seed=length), image)
         store = open_store(image)
@@ -99,12 +101,12 @@ async def test_recovery_gives_a_prefix_with_everything_acknowledged(
         applied = request_ids(found)
         assert applied == everything[: len(applied)]
         assert recording.promised(length) <= set(applied)
-        if checked % SEND_AGAIN_AT_EVERY == 0:
+        if checked % (2 if variant == LOST else SEND_AGAIN_AT_EVERY) == 0:
             await send_everything_again(image, recording)
             again += 1
         shutil.rmtree(image)
         checked += 1
-    assert checked > 300 and again > 10
+    assert checked > (50 if variant == LOST else 300) and again > 10
 
 
 async def send_everything_again(directory: Path, recording: Recording) -> None:
