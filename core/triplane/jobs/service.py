@@ -285,7 +285,9 @@ class JobService:
                 await asyncio.to_thread(install, place.run_directory, effect.spec["origin"], effect.spec["source"])
             await asyncio.to_thread(write_job, place, job_script(self._context(run, effect, place)))
             job_id = await self._runner(effect.platform).submit(place)
-        except (OSError, GatewayError, SubmissionFailed) as error:
+        except Exception as error:  # whatever it was, the run must learn that there is no job
+            if not isinstance(error, OSError | GatewayError | SubmissionFailed):
+                log.exception("job_submission_crashed: %s/%s/%02d", *self._named(effect))
             reason = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else str(error)
             await self._tell(run, JobSubmitFailed, cycle=effect.cycle, task=effect.name, submit_num=effect.submit_num, reason=reason)
             return

@@ -19,7 +19,8 @@ from triplane.commands import (
 )
 from triplane.commands.system import FireTimer
 from triplane.effects import KillJob, PollJob
-from triplane.errors import Conflict, NothingMatched, NotSupported, RefusedInput
+from triplane.entities import evolve
+from triplane.errors import CannotNow, Conflict, NothingMatched, NotSupported, RefusedInput
 from unit.graph.simulated import SimulatedRun, cycling, once
 
 CHAIN = once("a => b => c")
@@ -524,3 +525,11 @@ def test_old_complete_tasks_leave_the_view_and_are_not_run_again():
     assert run.state.run.status == "completed"
     assert len(run.state.tasks) == 1_000 and max(run.submitted.values()) == 1 and len(run.submitted) == 1_200
     assert len(run.state.jobs) == 1_000
+
+
+def test_a_stored_definition_of_another_version_is_told_and_not_guessed_at():
+    run = SimulatedRun(CHAIN)
+    definition = {**run.state.detail.definition, "graph": {**run.state.detail.definition["graph"], "format": 99}}
+    run.state.detail = evolve(run.state.detail, definition=definition)
+    with pytest.raises(CannotNow, match="format 99"):
+        run.engine.load(run.state)

@@ -8,6 +8,7 @@ from triplane.engines.base import RunState
 from triplane.engines.graph.definition.model import from_plain
 from triplane.engines.graph.plan import Plan
 from triplane.entities import Task, TaskKey
+from triplane.errors import CannotNow
 
 BUSY_STATES = frozenset({"preparing", "submitted", "running"})
 
@@ -109,8 +110,16 @@ class Pool:
 
 
 def loaded(state: RunState) -> Pool:
-    """The pool of a run that comes from the store."""
-    pool = Pool(Plan(from_plain(state.detail.definition["graph"])), state.run.run_id)
+    """The pool of a run that comes from the store.
+
+    Raises:
+        CannotNow: its definition was stored by a version that this one does not understand.
+    """
+    try:
+        definition = from_plain(state.detail.definition["graph"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CannotNow(f"the stored definition of {state.run.workflow_id!r} cannot be read: {error}") from error
+    pool = Pool(Plan(definition), state.run.run_id)
     take_over(pool, state.run.data)
     for task in state.tasks.values():
         pool.note(task)
