@@ -34,6 +34,10 @@ STOP_MODES: Final[Mapping[str, StopMode]] = {
     "Now": StopMode.LEAVE,
     "NowNow": StopMode.LEAVE,
 }
+# The clients of these look at no row, or choke on one that says no: only an error reply reaches their users, and
+# only that tells a job to keep its message for the next poll.
+REFUSED_BY_ERROR: Final = frozenset({"message", "extTrigger", "broadcast"})
+
 
 @dataclass(frozen=True, slots=True)
 class Target:

@@ -16,7 +16,7 @@ from triplane_cylc import graphql
 from triplane_cylc.datastore import FaceIdentity, FaceStore
 from triplane_cylc.faces.contact import CYLC_VERSION
 from triplane_cylc.frames import Malformed, decode, echo, encode_data, encode_error
-from triplane_cylc.mutations import Refused, Target, accepted_row, plan, refused_row, unmatched_row
+from triplane_cylc.mutations import REFUSED_BY_ERROR, Refused, Target, accepted_row, plan, refused_row, unmatched_row
 
 COMMIT_WAIT_S: Final = 30.0
 ELEMENT_TYPES: Final = ("edges", "families", "family_proxies", "jobs", "tasks", "task_proxies", "workflow")
@@ -129,7 +129,7 @@ class Session:
             for call in prepared.mutations:
                 results[call.key] = [await self._carry_out(call.name, call.args)]
             return encode_data(graphql.mutation_data(prepared, results))
-        except graphql.GraphQLRefused as exc:
+        except (BadRequest, graphql.GraphQLRefused) as exc:
             return encode_error(str(exc))
         except Exception:
             return self._bug("graphql")
@@ -144,11 +144,15 @@ class Session:
             async with asyncio.timeout(COMMIT_WAIT_S):
                 await self._dispatch(planned.command)
         except (Refused, GatewayError) as exc:
-            return refused_row(full_id, str(exc))
+            reason = str(exc)
         except TimeoutError:
             # It may still be carried out, and saying so is all that is true.
-            return refused_row(full_id, f"the command was not on disk within {COMMIT_WAIT_S:g} s; it may still take effect")
-        return accepted_row(full_id, planned.accepted)
+            reason = f"the command was not on disk within {COMMIT_WAIT_S:g} s; it may still take effect"
+        else:
+            return accepted_row(full_id, planned.accepted)
+        if name in REFUSED_BY_ERROR:
+            raise BadRequest(reason)
+        return refused_row(full_id, reason)
 
     def _check_may_read(self) -> None:
         if not self._may_read:

@@ -100,9 +100,21 @@ async def test_a_command_for_another_run_on_this_ones_address_is_refused(house):
     assert "No matching workflow in ['~" in outcome.out and not house.run.paused
 
 
-async def test_message_of_a_job_exits_0_once_it_has_an_answer(house):
-    outcome = await house.cylc("message", "--", house.workflow_id, "1/a/01", "hello")
-    assert outcome.code == 0 and "INFO - hello" in outcome.out
+async def test_what_is_not_supported_ends_every_command_with_a_sentence_and_no_traceback(house):
+    run, task = house.workflow_id, f"{house.workflow_id}//1/a"
+    commands = [
+        ("broadcast", "-s", "[environment]A=1", run), ("reload", run), ("set", task), ("remove", task),
+        ("hold", "--after=3", run), ("stop", f"{run}//3"), ("message", "--", run, "1/a/01", "hello"),
+    ]  # fmt: skip
+    for outcome in [await house.cylc(*command) for command in commands]:
+        assert outcome.code == 1 and "Traceback" not in outcome.err
+        assert "not supported by this gateway" in outcome.err or "have no report_job" in outcome.err
+
+
+async def test_an_external_trigger_that_reaches_nobody_fails(house):
+    # The client prints a traceback of its own for any error reply, but a refusal in a row it would take for success.
+    outcome = await house.cylc("ext-trigger", "--max-tries=1", house.workflow_id, "message", "id1")
+    assert outcome.code == 1 and "external triggers are not supported by this gateway" in outcome.err
 
 
 async def test_show_and_dump_of_the_whole_run_print_without_a_traceback(house):

@@ -243,17 +243,27 @@ async def test_kill_9_and_a_restart_keep_keys_ports_and_identity(tmp_path):
         assert (await request(gateway.service("two")))["data"] is True
 
 
+async def _cylc(home, *arguments):
+    """What a real command that must fail writes to standard error."""
+    folder = clients.cylc()
+    environment = clients.environment_of(folder, home)
+    process = await asyncio.create_subprocess_exec(
+        str(folder / "cylc"), *arguments, env=environment, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+    )
+    _, err = await asyncio.wait_for(process.communicate(), 40)
+    assert process.returncode != 0
+    return err.decode()
+
+
 async def test_a_client_that_finds_the_process_dead_clears_the_ghost_and_the_restart_is_back(tmp_path):
     async with Process(tmp_path, "one") as gateway:
         await gateway.faces()
         await gateway.kill()
-    folder = clients.cylc()
-    process = await asyncio.create_subprocess_exec(
-        str(folder / "cylc"), "ping", "--comms-timeout=1", "one",
-        env=clients.environment_of(folder, tmp_path), stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    _, err = await asyncio.wait_for(process.communicate(), 40)
-    assert b"one is not running" in err and not (gateway.service("one") / "contact").exists()
+    err = await _cylc(tmp_path, "ping", "--comms-timeout=1", "one")
+    assert "one is not running" in err and not (gateway.service("one") / "contact").exists()
+    # With nobody serving, a scheduler of Cylc's own must not take the run over.
+    assert "use: triplane play one" in await _cylc(tmp_path, "play", "--no-detach", "one")
+    assert not (gateway.service("one") / "contact").exists()
     async with Process(tmp_path, "one") as gateway:
         await gateway.faces()
         assert (await request(gateway.service("one")))["data"] is True

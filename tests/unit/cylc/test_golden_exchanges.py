@@ -35,9 +35,10 @@ COMMANDS = {
     "job_message_CRITICAL_failed_ERR": [ReportJob], "job_message_over_ssh_server_side": [ReportJob],
 }  # fmt: skip
 UNSUPPORTED = {
-    "stop_bad", "stop_clock", "stop_cycle", "trigger_onresume", "hold_after", "reload", "remove", "set_out", "ext_trigger",
-    "verbosity", "broadcast_put",
+    "stop_bad", "stop_clock", "stop_cycle", "trigger_onresume", "hold_after", "reload", "remove", "set_out",
+    "verbosity",
 }  # fmt: skip
+REFUSED_BY_ERROR = {"ext_trigger", "broadcast_put"}
 SAME = {"client_api_nosuch", "ping"}
 OUR_WORDS = {"client_private", "client_port", "client_pbde_noarg"}
 
@@ -86,6 +87,13 @@ async def test_what_is_not_supported_is_refused_with_a_sentence_and_reaches_nobo
     (field,) = reply["data"].values()
     ((accepted, sentence),) = [entry["response"] for entry in field["result"]]
     assert accepted is False and len(sentence) > 20 and scheduler.commands == []
+
+
+@of(REFUSED_BY_ERROR)
+async def test_a_refusal_that_the_client_would_not_read_in_a_row_is_an_error_reply(row):
+    scheduler = scheduler_for(row)
+    reply = json.loads(await scheduler.reply(row["request"]))
+    assert "not supported by this gateway" in reply["error"]["message"] and scheduler.commands == []
 
 
 @of(SAME)

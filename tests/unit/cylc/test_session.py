@@ -108,6 +108,12 @@ async def test_a_refusal_of_the_core_is_shown_with_its_reason(error):
     assert reply["data"]["pause"]["result"] == [{"id": "~me/demo", "response": [False, str(error)]}]
 
 
+async def test_a_job_message_that_is_refused_is_an_error_so_that_the_job_keeps_it_for_a_poll():
+    document = 'mutation { message(workflows: [], taskJob: "1/a/01", messages: [["INFO", "started"]]) { result } }'
+    reply = await mutate(open_session(Core(refusal=RunClosed("demo", "r1", "cancelled"))), document)
+    assert "data" not in reply and "demo" in reply["error"]["message"]
+
+
 async def test_a_bug_in_the_core_is_an_error_reply_and_never_a_success():
     reply = await mutate(open_session(Core(refusal=RuntimeError("secret detail"))), PAUSE, w=["demo"])
     assert "data" not in reply and "secret" not in reply["error"]["message"]
