@@ -304,9 +304,10 @@ class Bus:
         command: Command,
         caller: Caller,
         digest: bytes | None,
-        future: "asyncio.Future[Any]",
+        future: "asyncio.Future[Any] | None",
         previous: RunState | None = None,
         prepared: Mapping[str, Any] | None = None,
+        linked: bool = False,
     ) -> None:
         engine = self.engines[state.run.engine]
         live = LiveRun(engine, state, None)
@@ -322,7 +323,7 @@ class Bus:
             "workflow_type": run.workflow_type, "outcome": "started",
         }  # fmt: skip
         self.runs.add(live)
-        self._finish(live, step, command, caller, reply, digest, future, True, opened=True)
+        self._finish(live, step, command, caller, reply, digest, future, True, opened=True, linked=linked)
 
     # ---- from step to disk -----------------------------------------------------------------------------------------
 
@@ -337,6 +338,7 @@ class Bus:
         future: "asyncio.Future[Any] | None",
         wait: bool,
         opened: bool = False,
+        linked: bool = False,
     ) -> None:
         changes = step.changes
         run = live.state.run
@@ -360,9 +362,12 @@ class Bus:
                 stored.request = self._answered.record(caller, command, digest, reply, step.now)
             live.pending += 1
             context = _Context(live, delta, changes.effects, changes.timers)
-            self._committer.submit(Pending(stored, reply, future if wait else None, context))
+            self._committer.submit(Pending(stored, reply, future if wait else None, context, linked))
             if future is not None and not wait:
                 future.set_result(reply)
+        if changes.successor is not None:
+            state = self._starter.new_state(changes.successor, run.run_number + 1, step.now)
+            self._open(state, changes.successor, caller, None, None, prepared={}, linked=True)
         for followup in changes.followups if live.state.run.is_open else ():
             self._apply(live, followup, caller, None, None, False)
 

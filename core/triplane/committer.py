@@ -22,12 +22,14 @@ class Pending:
     Attributes:
         reply: what `future` resolves to; None for slices nobody waits for.
         context: the owner's, handed back with the outcome.
+        linked: is written with the slice before it or not at all.
     """
 
     slice: Slice
     reply: Any = None
     future: "asyncio.Future[Any] | None" = None
     context: Any = None
+    linked: bool = False
 
 
 class Committer:
@@ -72,7 +74,7 @@ class Committer:
         """
         if self._is_broken:
             raise CommitFailed("the store can no longer be trusted; the gateway is going down")
-        if len(self._waiting) >= self._max_waiting:
+        if len(self._waiting) >= self._max_waiting and not pending.linked:
             raise LimitReached(f"{self._max_waiting} commands wait for the disk already; try again")
         self._waiting.append(pending)
         if pending.future is not None:
@@ -96,6 +98,8 @@ class Committer:
             return
         waiting = self._waiting
         group = [waiting.popleft() for _ in range(min(len(waiting), self._max_group))]
+        while waiting and waiting[0].linked:
+            group.append(waiting.popleft())
         if len(group) == 1 or self._recent_s < self._inline_below_s:
             self._finish(group, self._commit(group))
         else:

@@ -87,6 +87,7 @@ class StepChanges:
     checkpoint: bytes | None = None
     effects: list[Effect] = field(default_factory=list)
     followups: list[RunCommand] = field(default_factory=list)
+    successor: StartRun | None = None
 
 
 class Step:
@@ -250,6 +251,13 @@ class Step:
     def follow_with(self, command: RunCommand) -> None:
         """Send this run a command right after this step, as a step (and transaction slice) of its own."""
         self.changes.followups.append(command)
+
+    def succeed_with(self, start: StartRun) -> None:
+        """Have the workflow go on as its next run, begun in the same commit that closes this one; call after `close`.
+
+        The engine must have checked what the next run's `start` would refuse, and must not need `prepare` for it.
+        """
+        self.changes.successor = start
 
     def new_id(self, prefix: str = "") -> str:
         """An id unique in the store, the same whenever the same step is taken again: 32 hexadecimal digits."""
