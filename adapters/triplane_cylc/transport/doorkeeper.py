@@ -6,6 +6,7 @@ that cannot be read gets one. Wrong keys fail silently on the client's side (T15
 """
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,10 +14,14 @@ import structlog
 import zmq
 from zmq.utils import z85
 
+from triplane.limits import TokenBucket
+
 ZAP_ENDPOINT: Final = "inproc://zeromq.zap.01"
 _VERSION: Final = b"1.0"
 _REQUESTS_PER_TURN: Final = 64
 _CURVE_REQUEST_FRAMES: Final = 7
+DENIALS_LOGGED_PER_S: Final = 0.5
+DENIALS_LOGGED_AT_ONCE: Final = 20.0
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +46,9 @@ class Doorkeeper:
         self._socket: zmq.Socket[bytes] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.denials = 0
+        # A client with an old key tries again ten times a second for as long as it lives.
+        self._may_log = TokenBucket(DENIALS_LOGGED_PER_S, DENIALS_LOGGED_AT_ONCE, time.monotonic())
+        self._unlogged = 0
 
     def start(self, context: "zmq.Context[zmq.Socket[bytes]]") -> None:
         """Take the ZAP endpoint of `context`; must come before any socket of it binds.
@@ -93,15 +101,23 @@ class Doorkeeper:
         verdict = self.judge(name, mechanism, frames[6:])
         if verdict.allowed:
             return [_VERSION, request_id, b"200", b"OK", verdict.user_id.encode("ascii"), b""]
+        self._note_denial(name, address, mechanism, verdict.reason)
+        return [_VERSION, request_id, b"400", verdict.reason.encode("ascii"), b"", b""]
+
+    def _note_denial(self, face: str, address: bytes, mechanism: bytes, reason: str) -> None:
         self.denials += 1
+        if not self._may_log.take(time.monotonic()):
+            self._unlogged += 1
+            return
         log.warning(
             "cylc_key_denied",
-            face=name,
+            face=face,
             peer=address.decode("utf-8", "replace"),
             mechanism=mechanism.decode("utf-8", "replace"),
-            reason=verdict.reason,
+            reason=reason,
+            not_logged_before=self._unlogged,
         )
-        return [_VERSION, request_id, b"400", verdict.reason.encode("ascii"), b"", b""]
+        self._unlogged = 0
 
     def _drain(self) -> None:
         socket = self._socket

@@ -21,12 +21,13 @@ from triplane_cylc.transport.ports import NoFreePort, PortRange
 MAX_REQUEST_BYTES: Final = 2 * 1024 * 1024
 HANDSHAKE_MS: Final = 5_000
 LINGER_MS: Final = 200
-REPLY_HIGH_WATER: Final = 10_000
+# Replies that one peer may leave unread; a REQ client has one at a time, and whoever exceeds this loses its own.
+REPLY_HIGH_WATER: Final = 1_000
 PUBLISH_HIGH_WATER: Final = 1_000
 # Requests served in one turn of the loop before other faces and wires get theirs.
 REQUESTS_PER_TURN: Final = 64
 # Replies that may wait for a commit at once on one face.
-MAX_PENDING_REPLIES: Final = 1_024
+MAX_PENDING_REPLIES: Final = 512
 REBIND_ATTEMPTS: Final = 50
 REBIND_PAUSE_S: Final = 0.02
 _MAX_KNOWN_PEERS: Final = 4_096

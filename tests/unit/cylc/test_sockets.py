@@ -236,6 +236,29 @@ async def test_a_request_over_the_limit_never_arrives_and_the_neighbour_is_serve
     assert [body for body, _ in face.echo.seen] == [b"hi"]
 
 
+async def test_bytes_that_are_no_zeromq_and_connections_that_say_nothing_harm_nobody(gate):
+    client = KeyPair.generate()
+    face = gate.face("one", client)
+    writers = []
+    for data in [b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 100, b"\xff" + b"\0" * 8 + b"\x7f" + b"\x03" * 60, *[b""] * 20]:
+        _, writer = await asyncio.open_connection("127.0.0.1", face.port)
+        writer.write(data)
+        writers.append(writer)
+    assert await gate.ask(face, client) == b"echo hi"
+    assert [body for body, _ in face.echo.seen] == [b"hi"]
+    for writer in writers:
+        writer.close()
+
+
+async def test_denials_are_logged_but_not_without_end(gate, capsys):
+    doorkeeper = Doorkeeper()
+    for _ in range(500):
+        reply = doorkeeper.answer([b"1.0", b"id", b"domain", b"127.0.0.1", b"", b"CURVE", b"k" * 32])
+        assert reply[2] == b"400"
+    assert doorkeeper.denials == 500
+    assert 1 <= capsys.readouterr().out.count("cylc_key_denied") <= 25
+
+
 async def test_a_reply_that_waits_for_its_commit_holds_nobody_up(gate):
     client = KeyPair.generate()
     face = gate.face("one", client)
