@@ -7,6 +7,8 @@ to become the job claims its directory first, by making a hard link that must no
 import asyncio
 import os
 import signal
+import subprocess
+import subprocess
 from pathlib import Path
 from typing import ClassVar
 
@@ -91,22 +93,27 @@ async def _output_of(command: list[str], timeout_s: float, errors: bool = False)
     Raises:
         SubmissionFailed: it cannot be started, or takes too long.
     """
+    return await asyncio.to_thread(_run, command, timeout_s, errors)
+
+
+def _run(command: list[str], timeout_s: float, errors: bool) -> str:
+    # In a thread, with the standard library's own subprocess: uvloop's lets descendants inherit the pipe, so that its
+    # end would be seen only when the job has ended.
     try:
-        child = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL if errors else asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE if errors else asyncio.subprocess.DEVNULL,
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL if errors else subprocess.PIPE,
+            stderr=subprocess.PIPE if errors else subprocess.DEVNULL,
+            timeout=timeout_s,
+            check=False,
         )
-        out, err = await asyncio.wait_for(child.communicate(), timeout_s)
     except OSError as error:
         raise SubmissionFailed(f"{command[0]} cannot be started: {error.strerror}") from error
-    except TimeoutError:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
+    except subprocess.TimeoutExpired:
         raise SubmissionFailed(f"{command[0]} did not answer within {timeout_s:g} s") from None
-    return (err if errors else out)[:65_536].decode(errors="replace")
+    output: bytes = done.stderr if errors else done.stdout
+    return output[:65_536].decode(errors="replace")
 
 
 Claim = tuple[int, int, str]
