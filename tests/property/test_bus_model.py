@@ -246,6 +246,11 @@ class BusModel(RuleBasedStateMachine):
         for run_id, run in latest.items():
             stored = self.house.store.runs.load(run_id)
             assert stored is not None and stored.run == run
+        if self.seen:
+            behind = len(self.seen) // 2
+            resumed = self.connection.subscribe(DeltaFilter(), cursor=self.seen[behind].cursor)
+            assert resumed.drain() == self.seen[behind + 1 :], "a subscriber that resumes gets what it missed"
+            resumed.close()
 
     def teardown(self) -> None:
         self.run(self.house.close())

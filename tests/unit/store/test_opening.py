@@ -162,6 +162,24 @@ def test_a_store_opened_for_reading_shares_the_directory_and_writes_nothing(tmp_
     owner.close()
 
 
+def test_a_store_whose_owner_was_killed_can_be_read_without_being_taken_over(tmp_path: Path):
+    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None and owner.stdout.readline() == "open\n"
+    owner.kill()
+    owner.wait(10)
+    log = tmp_path / f"{DATABASE_NAME}-wal"
+    before = log.read_bytes()
+    assert before, "everything was in the file already, so there is nothing to recover"
+    for index in (True, False):
+        if not index:
+            (tmp_path / f"{DATABASE_NAME}-shm").unlink()
+        reading = open_store(tmp_path, readonly=True)
+        assert [namespace.name for namespace in reading.namespaces.all()] == ["default"]
+        assert reading.check() == []
+        reading.close()
+        assert log.read_bytes() == before
+
+
 def test_a_file_that_cannot_be_opened_is_refused_with_its_name(tmp_path: Path):
     (tmp_path / DATABASE_NAME).mkdir()
     with pytest.raises(StoreBroken, match=r"triplane\.sqlite cannot be opened"):
