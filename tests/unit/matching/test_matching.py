@@ -370,3 +370,29 @@ async def test_a_drain_answers_everything_that_waits(house):
     assert await house.poll("activity", timeout_s=60) is None
     with pytest.raises(Exception, match="stopping|commands"):
         await house.do(QueryRun(workflow_id="w", query_name="state"))
+
+
+async def test_a_workflow_that_continues_as_new_is_one_chain_through_a_restart(house):
+    await house.register()
+    await house.start(execution_timeout_s=3_600, run_timeout_s=600)
+    task = await house.poll()
+    first = house.run().run_id
+    await house.do(SignalRun(workflow_id="w", signal_name="late", arguments=[1]))
+    house.advance(10)
+    again = {"type": "continue_as_new", "queue": "q", "arguments": envelope([2])}
+    assert (await house.complete(task, {"type": "upsert_memo", "entries": envelope({"k": 1})}, again))["run_status"] == "completed"
+    run = house.run()
+    assert run.run_number == 2 and run.run_id != first and run.status == "pending"
+    old = house.gateway.bus.view(first)
+    assert (old.run.status, old.run.closed_reason) == ("completed", "continued")
+    await house.reopen()
+    task = await house.poll()
+    assert [event.name for event in task["history_events"]] == ["WorkflowStarted", "SignalReceived"]
+    assert task["arguments"] == envelope([2])
+    assert task["history_events"][0].data["continued_from_run_id"] == first
+    view = house.gateway.bus.view(run.run_id)
+    assert view.detail.memo == {"k": 1} and "carried_signals" not in view.detail.options
+    assert view.detail.options["execution_deadline"] == old.run.created + 3_600
+    with pytest.raises(LeaseLost):
+        await house.complete({**task, "task_id": task["task_id"].replace(run.run_id, first)}, complete())
+    await house.complete(task, complete())

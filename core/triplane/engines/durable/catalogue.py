@@ -49,6 +49,7 @@ EVENTS: tuple[EventType, ...] = (
     EventType("CancelRequested", "Somebody asked to cancel the run.", _REASON),
     EventType("TerminateRequested", "Somebody asked to terminate the run.", _REASON),
     EventType("WorkflowCompleted", "The run ended well.", {"output": _PAYLOAD}),
+    EventType("WorkflowContinuedAsNew", "The workflow goes on as its next run.", {"workflow_type": "str: what that runs"}),
     EventType("WorkflowFailed", "The workflow failed.", {"message": "str: for people", "exception_class": "str: its class"}),
     EventType("WorkflowCancelled", "The run was cancelled.", _REASON),
     EventType("WorkflowTerminated", "The run was terminated.", _REASON),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from triplane.commands.runs import StopMode, StopRun
+from triplane.commands.runs import StartRun, StopMode, StopRun
 from triplane.effects import Resolve
 from triplane.engines.durable import activities, ids, timers, updates
 from triplane.engines.durable.alarms import RUN_TIMER
@@ -27,6 +27,33 @@ def close(
     own.agenda, own.parked, own.groups, own.condition = [], [], {}, None
     own.selections, own.selected = {}, {}
     turn.step.close(status, reason, output)
+
+
+def continue_as_new(turn: Turn, command: dict[str, Any]) -> None:
+    """Close the run and begin the workflow's next one in the same commit, with what the run has gathered.
+
+    Signals that waited behind the last workflow task go along: the old run's code will never see them.
+    """
+    run, detail, own = turn.state.run, turn.state.detail, turn.own
+    carried = [b for b in own.buffer if b.name == "SignalReceived"]
+    own.buffer = [b for b in own.buffer if b.name != "SignalReceived"]
+    options = {key: value for key, value in detail.options.items() if key != "faces"}
+    options["continued_from_run_id"] = run.run_id
+    if "execution" in (limits := deadlines(turn)):
+        options["execution_deadline"] = limits["execution"]
+    if carried:
+        options["carried_signals"] = [[b.data, b.wire, b.principal] for b in carried]
+    if own.memo_blob is not None:
+        options["memo_blob"] = own.memo_blob
+    workflow_type, queue = command.get("workflow_type") or run.workflow_type, command.get("queue") or run.task_queue
+    close(turn, "completed", "WorkflowContinuedAsNew", {"workflow_type": workflow_type, "task_queue": queue}, reason="continued")
+    turn.step.succeed_with(
+        StartRun(
+            namespace=run.namespace, workflow_id=run.workflow_id, engine=run.engine, workflow_type=workflow_type,
+            task_queue=queue, input=command.get("arguments"), memo=dict(detail.memo),
+            search_attributes=dict(detail.search_attributes), options=options, parent=detail.parent,
+        )
+    )  # fmt: skip
 
 
 def stop(turn: Turn, command: StopRun) -> dict[str, Any]:

@@ -201,6 +201,7 @@ _STEPS: dict[str, Callable[[Turn, dict[str, Any], int, dict[str, Any]], None]] =
 _ENDINGS: dict[str, Callable[[Turn, dict[str, Any]], None]] = {
     "complete_workflow": _complete_workflow,
     "fail_workflow": _fail_workflow,
+    "continue_as_new": closing.continue_as_new,
     "cancel_selection_operation": _cancel_member,
     "complete_update": updates.complete,
     "fail_update": updates.fail,

@@ -26,7 +26,7 @@ from triplane.engines.durable.alarms import ACTIVITY_TIMER, CONDITION_TIMER, RUN
 from triplane.engines.durable.catalogue import EVENTS
 from triplane.engines.durable.payloads import as_arguments
 from triplane.engines.durable.settings import DurableSettings
-from triplane.engines.durable.state import Activity, DurableState, TimerWait
+from triplane.engines.durable.state import Activity, Buffered, DurableState, TimerWait
 from triplane.engines.durable.turn import Turn
 from triplane.entities import FINAL_TASK_STATES
 from triplane.errors import NotSupported
@@ -90,6 +90,8 @@ class DurableEngine:
             data["parent_workflow_id"] = detail.parent.get("workflow_id", "")
             data["parent_workflow_run_id"] = detail.parent.get("run_id", "")
         turn.emit("WorkflowStarted", data)
+        if "continued_from_run_id" in detail.options:
+            _take_over(turn)
         closing.set_deadlines(turn)
         turn.wake()
         turn.issue_next()
@@ -126,6 +128,15 @@ class DurableEngine:
         workflow_tasks.recover(turn)
         for activity in turn.own.activities.values():
             activities.recover(turn, activity)
+
+
+def _take_over(turn: Turn) -> None:
+    """What the run before hands on: its memo as encoded, and signals that came too late for it."""
+    options = dict(turn.state.detail.options)
+    turn.own.memo_blob = options.pop("memo_blob", None)
+    for data, wire, principal in options.pop("carried_signals", ()):
+        turn.receive(Buffered("SignalReceived", dict(data), wire, principal))
+    turn.step.set_detail(options=options)
 
 
 def _report(turn: Turn, command: ReportOnTask) -> Any:

@@ -8,7 +8,7 @@ from triplane.engines.durable.settings import DurableSettings
 from triplane.errors import GatewayError, InvalidFields, NotSupported
 from triplane.payloads import PayloadError, decode
 
-TERMINAL = frozenset({"complete_workflow", "fail_workflow"})
+TERMINAL = frozenset({"complete_workflow", "fail_workflow", "continue_as_new"})
 UPDATE = frozenset({"complete_update", "fail_update"})
 TIMEOUTS = ("start_to_close_timeout", "schedule_to_start_timeout", "schedule_to_close_timeout", "heartbeat_timeout")
 MAX_TIMER_S = 10 * 366 * 86_400
@@ -260,6 +260,12 @@ def _fail_workflow(reader: _Reader, command: dict[str, Any]) -> None:
     reader.mapping(command, "exception")
 
 
+def _continue_as_new(reader: _Reader, command: dict[str, Any]) -> None:
+    reader.name(command, "workflow_type", required=False)
+    reader.name(command, "queue", required=False)
+    reader.arguments(command)
+
+
 READERS: dict[str, Read] = {
     "schedule_activity": _schedule_activity,
     "start_timer": _start_timer,
@@ -274,11 +280,11 @@ READERS: dict[str, Read] = {
     "fail_update": _fail_update,
     "complete_workflow": _complete_workflow,
     "fail_workflow": _fail_workflow,
+    "continue_as_new": _continue_as_new,
 }
 """Every command that is carried out; a wire advertises exactly these."""
 
 UNSUPPORTED = {
     "start_child_workflow": "child workflows are not carried out by this gateway yet",
-    "continue_as_new": "continuing as a new run is not carried out by this gateway yet",
     "start_service_operation": "service operations are not carried out by this gateway yet",
 }
