@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import OrderedDict
+from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -26,6 +27,7 @@ MAX_CONNECTIONS = 1_000
 MAX_KNOWN_HOSTS = 100
 STOP_S = 5.0
 JSON = "application/json"
+NO_QUERY: Mapping[str, str] = {}
 
 
 class Listener:
@@ -101,10 +103,14 @@ class Listener:
                 body = await self._read(request)
             except _BodyTooLarge:
                 return self._too_large()
-        response = await session.receive(Request(request.method, segments, request.query, request.headers, body))
+        query = request.query if request.rel_url.raw_query_string else NO_QUERY
+        response = await session.receive(Request(request.method, segments, query, request.headers, body))
         return _encoded(response)
 
     async def _read(self, request: web.BaseRequest) -> bytes:
+        if request.content.is_eof() and request.content.total_bytes <= self._config.max_body_bytes:
+            # Most bodies are short and came with their head: there is nothing to wait for.
+            return request.content.read_nowait()
         chunks, size = [], 0
         async for chunk in request.content.iter_any():
             size += len(chunk)
