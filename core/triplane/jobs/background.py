@@ -8,7 +8,7 @@ import asyncio
 import os
 import signal
 import subprocess
-import subprocess
+import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,6 +17,9 @@ from triplane.jobs.runner import SubmissionFailed
 
 LAUNCH_TIMEOUT_S = 20.0
 KILL_CHECK_S = 0.1
+FORCED_END_S = 5.0
+"""How long a process that was killed by force may take to be gone; one that waits for a dead disk takes longer."""
+
 _CHECK_TIMEOUT_S = 10.0
 
 # $0 is the claimant's script, $1 the job's directory. `setsid` in the background makes the job nobody's child that
@@ -77,14 +80,13 @@ class BackgroundRunner:
         claim = _read_claim(place.claim)
         if claim is None or not _is_alive(claim):
             return
-        _signal_group(claim[0], signal.SIGTERM)
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + grace_s
-        while _is_alive(claim):
-            if loop.time() >= deadline:
-                _signal_group(claim[0], signal.SIGKILL)
+        for number, patience_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, FORCED_END_S)):
+            _signal_group(claim[0], number)
+            deadline = time.monotonic() + patience_s
+            while _is_alive(claim) and time.monotonic() < deadline:
+                await asyncio.sleep(KILL_CHECK_S)
+            if not _is_alive(claim):
                 return
-            await asyncio.sleep(KILL_CHECK_S)
 
 
 async def _output_of(command: list[str], timeout_s: float, errors: bool = False) -> str:

@@ -4,9 +4,12 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvloop
 
 from triplane.commands import KillTasks, PlayRun, StartRun, StopMode, StopRun, TriggerTasks
 from triplane.commands.runs import DuplicatePolicy
@@ -102,6 +105,17 @@ async def test_kill_ends_the_whole_process_group(tmp_path: Path):
         assert house.view().run.status == "terminated" and house.states()["1/b"] == "failed"
         group = int(house.view().jobs[("1", "b", 1)].job_id)
         await until("none of its processes lives", lambda: not living(group))
+
+
+async def test_a_job_that_does_not_end_when_asked_is_ended_by_force(tmp_path: Path):
+    stubborn = QUICK.model_copy(update={"kill_grace_s": 0.3, "execution_polling_intervals": "PT1H"})
+    async with GatewayWithJobs(tmp_path, localhost=stubborn) as house:
+        script = "trap '' TERM; touch $CYLC_WORKFLOW_SHARE_DIR/deaf; while true; do sleep 0.1; done"
+        await house.run(once("a") + f"[runtime]\n[[a]]\ninit-script = {script}\n")
+        await until("the job is deaf", lambda: (house.run_dir / "demo/share/deaf").exists())
+        await until("it is known to run", lambda: house.states() == {"1/a": "running"})
+        await house.gateway.bus.send(KillTasks(workflow_id="demo", task_globs=("1/a",)))
+        await until("it has failed", lambda: house.states() == {"1/a": "failed"})
 
 
 async def test_jobs_outlive_a_gateway_and_are_found_by_the_next_one(tmp_path: Path):
@@ -288,3 +302,14 @@ async def test_a_platform_reports_by_the_method_it_names_and_all_platforms_share
     assert "-- face-demo 1/a/01 started" in (tmp_path / "told").read_text()
     assert (tmp_path / "faces/demo/log/job/1/b/01/job.status").exists()
     assert method.withdrawn == ["demo"]
+
+
+@pytest.mark.parametrize("loop_of", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_submission_does_not_wait_for_the_job_to_end_on_any_event_loop(loop_of: Callable[[], Any], tmp_path: Path):
+    place = JobPlace(tmp_path, "1", "a", 1)
+    write_job(place, "#!/bin/sh\nwhile ! test -e go; do sleep 0.1; done\n")
+    with asyncio.Runner(loop_factory=loop_of) as runner:
+        job_id = runner.run(asyncio.wait_for(BackgroundRunner().submit(place), 10.0))
+        assert living(int(job_id))
+        (place.directory / "go").touch()
+        runner.run(until("the job has ended", lambda: not living(int(job_id))))
