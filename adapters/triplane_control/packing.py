@@ -2,6 +2,7 @@
 
 import io
 import os
+import stat
 import tarfile
 from pathlib import Path
 
@@ -26,10 +27,11 @@ def definition_in(path: Path) -> Path | None:
 def pack(definition: Path) -> bytes:
     """An uncompressed tar of the definition and, where it is called `flow.cylc`, everything beside it.
 
-    Owners and times are left out, so the same source gives the same bytes. A definition of any other name is packed alone, as `flow.cylc`.
+    Owners and times are left out, so the same source gives the same bytes. A link to a file in the directory is packed as a file. A
+    definition of any other name is packed alone, as `flow.cylc`.
 
     Raises:
-        CannotPack: over 64 MiB or 20,000 files, a link that leaves the directory, or something that is neither file, folder nor link.
+        CannotPack: over 64 MiB or 20,000 files; a link that leaves the directory, or leads to a folder; a pipe, socket or device.
     """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
@@ -50,11 +52,18 @@ def _walk(folder: Path) -> list[Path]:
     found: list[Path] = []
     for here, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if name not in LEFT_OUT)
-        # A linked folder is listed as a folder and not walked into; it is packed as the link that it is.
         found.extend(Path(here, name) for name in sorted([*files, *folders]))
         if len(found) > MAX_FILES:
             break
     return found
+
+
+def _check_link(path: Path, folder: Path) -> None:
+    target = path.resolve()
+    if not target.is_relative_to(folder.resolve()):
+        raise CannotPack(f"{path} is a link that leaves {folder}; copy what it points to, or take it out")
+    if not target.is_file():
+        raise CannotPack(f"{path} is a link to {target}, which is not a file; copy what it points to, or take it out")
 
 
 def _add(archive: tarfile.TarFile, path: Path, name: str, folder: Path) -> None:
@@ -62,12 +71,12 @@ def _add(archive: tarfile.TarFile, path: Path, name: str, folder: Path) -> None:
         entry = archive.gettarinfo(path, arcname=name)
         if entry is None or not (entry.isreg() or entry.isdir() or entry.issym() or entry.islnk()):
             raise CannotPack(f"{path} is neither a file, a folder nor a link; take it out of the folder")
-        if path.is_symlink():
-            target = path.resolve()
-            if os.path.isabs(entry.linkname) or not target.is_relative_to(folder.resolve()):
-                raise CannotPack(f"{path} is a link that leaves {folder}; copy what it points to, or take it out")
-        elif entry.islnk():
-            entry.type, entry.linkname, entry.size = tarfile.REGTYPE, "", path.stat().st_size
+        if entry.issym():
+            _check_link(path, folder)
+        if entry.issym() or entry.islnk():
+            # What is packed has files and folders only, so there is nothing in it that could lead anywhere.
+            target = path.stat()
+            entry.type, entry.linkname, entry.size, entry.mode = tarfile.REGTYPE, "", target.st_size, stat.S_IMODE(target.st_mode)
         entry.uid = entry.gid = 0
         entry.uname = entry.gname = ""
         entry.mtime = 0

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,18 @@ def flow(folder: Path, text: str) -> Path:
     return folder
 
 
+def open_files_of_a_job(gateway: GatewayProcess, workflow_id: str) -> set[str]:
+    """What the job 1/first/01 holds open: the end of each path, or the kind of what has none (`socket:`, `pipe:`)."""
+    claim = gateway.home / "cylc-run" / workflow_id / "log" / "job" / "1" / "first" / "01" / "job.status"
+    until = time.monotonic() + 20
+    while not (claim.exists() and "CYLC_JOB_PID" in claim.read_text()):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    pid = dict(line.split("=", 1) for line in claim.read_text().splitlines())["CYLC_JOB_PID"]
+    found = {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()}
+    return {path if path == "/dev/null" else Path(path).name if path.startswith("/") else path.partition("[")[0] for path in found}
+
+
 def test_a_graph_is_started_from_its_folder_and_waited_for(gateway: GatewayProcess, tmp_path: Path) -> None:
     folder = flow(tmp_path / "good", GRAPH.format(script="true"))
     done = gateway.cli("start", str(folder), "--wait", "--json")
@@ -48,6 +61,7 @@ def test_a_graph_is_started_from_its_folder_and_waited_for(gateway: GatewayProce
 def test_a_workflow_that_does_not_complete_gives_exit_code_1(gateway: GatewayProcess, tmp_path: Path) -> None:
     folder = flow(tmp_path / "endless", GRAPH.format(script="sleep 600"))
     gateway.cli("start", str(folder / "flow.cylc"))
+    assert open_files_of_a_job(gateway, "endless") <= {"/dev/null", "job", "job.out", "job.err"}
     stopped = gateway.cli("stop", "endless", "--kill", "--wait", "--json")
     assert json.loads(stopped.stdout)["status"] == "terminated"
     again = gateway.cli("stop", "endless", check=False)

@@ -32,7 +32,7 @@ def test_everything_beside_the_definition_is_packed_and_nothing_of_whose_it_is(s
     os.symlink("tool", source / "bin" / "link")
     packed = members(pack(source / "flow.cylc"))
     assert set(packed) == {"flow.cylc", "bin", "bin/tool", "bin/link"}
-    assert packed["bin/tool"].mode & 0o111 and packed["bin/link"].linkname == "tool"
+    assert packed["bin/tool"].mode & 0o111 and packed["bin/link"].isreg() and packed["bin/link"].mode & 0o111
     assert {(member.uid, member.uname, member.mtime) for member in packed.values()} == {(0, "", 0)}
 
 
@@ -61,9 +61,10 @@ def test_a_link_out_of_the_folder_is_refused(source: Path, target: str) -> None:
         pack(source / "flow.cylc")
 
 
-def test_a_linked_folder_is_not_walked_into(source: Path, tmp_path: Path) -> None:
+def test_a_link_to_a_folder_is_refused(source: Path) -> None:
     os.symlink("bin", source / "again")
-    assert "again/tool" not in members(pack(source / "flow.cylc"))
+    with pytest.raises(CannotPack, match="not a file"):
+        pack(source / "flow.cylc")
 
 
 def test_a_second_name_of_a_file_is_packed_as_the_file_it_is(source: Path) -> None:

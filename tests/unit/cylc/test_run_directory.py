@@ -157,21 +157,21 @@ def test_a_directory_that_the_core_made_while_the_wire_was_off_is_ours_and_stays
         own_directory(tmp_path, run)
 
 
-def test_a_removed_directory_is_gone_but_a_graphs_logs_and_our_mark_stay(directory):
+def test_a_closed_graph_keeps_its_files_and_our_mark_and_loses_what_made_it_a_face(directory):
     directory.write_keys(FaceKeys.generate())
     directory.write_definition("[scheduling]\n", real=False)
-    (directory.path / "log" / "job").mkdir()
-    directory.remove(keep_logs=True)
-    assert sorted(p.name for p in directory.path.iterdir()) == [".service", "log"]
+    for name in ("log/job", "share", "work", "bin"):
+        (directory.path / name).mkdir(parents=True)
+    directory.remove(keep_files=True)
+    assert sorted(p.name for p in directory.path.iterdir()) == [".service", "bin", "log", "share", "work"]
     assert [p.name for p in directory.service.iterdir()] == ["triplane"]
-    directory.remove(keep_logs=False)
-    assert not directory.path.exists()
+    directory.remove(keep_files=False)
     assert list(directory.path.parent.iterdir()) == []
 
 
 def test_a_directory_whose_mark_somebody_replaced_is_not_removed(directory):
     (directory.service / "triplane").write_text(MARK.text().replace("u1", "u9"))
-    directory.remove(keep_logs=False)
+    directory.remove(keep_files=False)
     assert directory.path.exists()
 
 
