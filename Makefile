@@ -28,7 +28,7 @@ test: $(STAMP)
 
 test-all: $(STAMP)
 	@echo "== every proof at its stated size"
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --results tests/RESULTS.md $(PYTEST_ARGS)
 
 lint: $(STAMP)
 	@echo "== ruff"

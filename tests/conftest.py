@@ -6,6 +6,17 @@ from pathlib import Path
 import pytest
 
 from gateway_process import GatewayProcess
+from results_file import ResultsFile
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--results", metavar="FILE", help="write what was proved to FILE, as Markdown")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    path = config.getoption("--results")
+    if path:
+        config.pluginmanager.register(ResultsFile(Path(path), "make test-all"))
 
 
 @pytest.fixture
