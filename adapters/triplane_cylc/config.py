@@ -47,7 +47,7 @@ class CylcConfig(BaseModel):
     )
     face_retention_s: float = setting(
         3_600.0,
-        "How long the run directory of a closed run is kept; a graph's logs stay.",
+        "How long the run directory of a closed run is kept; a graph's own files stay after that.",
         unit="seconds",
         reload="hot",
         ge=0,

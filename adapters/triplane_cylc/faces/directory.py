@@ -133,9 +133,10 @@ class FaceDirectory:
             self.contact_path.unlink()
             _sync_directory(self.service)
 
-    def remove(self, keep_logs: bool) -> None:
-        """Remove the directory, or with `keep_logs` everything in it but the mark and `log/`.
+    def remove(self, keep_files: bool) -> None:
+        """Remove the directory, or with `keep_files` only what made it a face: definition, keys, contact.
 
+        A graph's files stay, and so does the mark: it may be continued, and its jobs may still be running in there.
         A directory whose mark has changed since it was opened is left as it is.
         """
         try:
@@ -144,18 +145,15 @@ class FaceDirectory:
         except (BadMark, OSError):
             return
         self.remove_contact()
-        if not keep_logs:
-            # Renamed first: clients must never see a half-removed run directory.
-            doomed = self.path.parent / f"{STAGING_PREFIX}{secrets.token_hex(8)}"
-            os.rename(self.path, doomed)
-            shutil.rmtree(doomed)
+        if keep_files:
+            for entry in [self.path / "flow.cylc", *self.service.iterdir()]:
+                if entry.name != "triplane":
+                    _remove_entry(entry)
             return
-        for entry in self.path.iterdir():
-            if entry.name not in (".service", "log"):
-                _remove_entry(entry)
-        for entry in self.service.iterdir():
-            if entry.name != "triplane":
-                _remove_entry(entry)
+        # Renamed first: clients must never see a half-removed run directory.
+        doomed = self.path.parent / f"{STAGING_PREFIX}{secrets.token_hex(8)}"
+        os.rename(self.path, doomed)
+        shutil.rmtree(doomed)
 
 
 def read_mark(path: Path) -> Mark:
@@ -273,4 +271,4 @@ def _remove_entry(entry: Path) -> None:
     if entry.is_dir() and not entry.is_symlink():
         shutil.rmtree(entry)
     else:
-        entry.unlink()
+        entry.unlink(missing_ok=True)

@@ -96,6 +96,8 @@ class FaceManager:
         face = self.faces.get(run.run_id)
         if face is not None:
             return face
+        if self._stopping:
+            raise CannotNow("the Cylc wire is stopping")
         if run.namespace != self.config.namespace:
             raise CannotNow(
                 f"the Cylc wire serves the namespace {self.config.namespace!r} only (adapters.cylc.namespace); "
@@ -136,7 +138,7 @@ class FaceManager:
 
     def _drain(self) -> None:
         self._drain_due = False
-        if self._subscription is None:
+        if self._subscription is None or self._stopping:
             return
         try:
             items = self._subscription.drain()
@@ -317,7 +319,7 @@ class FaceManager:
         async with self._lock(run):
             await self._builder.close(face, shutdown_reason(run))
             closed = run.closed if run.closed is not None else self._gateway.clock.now()
-            self._retain(face.directory, closed, keep_logs=run.engine == "graph")
+            self._retain(face.directory, closed, keep_files=run.engine == "graph")
             log.info("cylc_face_closed", workflow_id=run.workflow_id, face=face.directory.path.name)
         self._open_waiting()
 
@@ -364,7 +366,7 @@ class FaceManager:
             self._consider(run)
 
     def _fate_of(self, directory: FaceDirectory) -> tuple[float, bool]:
-        """When the run of a left-over directory closed, and whether its logs are kept; unknown runs' are."""
+        """When the run of a left-over directory closed, and whether its files are kept; unknown runs' are."""
         mark = directory.mark
         try:
             query = DescribeRun(namespace=mark.namespace, workflow_id=mark.workflow_id, run_id=mark.uuid)
@@ -373,17 +375,17 @@ class FaceManager:
             return self._gateway.clock.now(), True
         return run.closed if run.closed is not None else self._gateway.clock.now(), run.engine == "graph"
 
-    def _retain(self, directory: FaceDirectory, closed: float, keep_logs: bool) -> None:
-        self._retained[directory.path.name] = (closed, directory, keep_logs)
+    def _retain(self, directory: FaceDirectory, closed: float, keep_files: bool) -> None:
+        self._retained[directory.path.name] = (closed, directory, keep_files)
 
     async def _remove_old_directories(self, now: float) -> None:
-        for name, (closed, directory, keep_logs) in tuple(self._retained.items()):
+        for name, (closed, directory, keep_files) in tuple(self._retained.items()):
             if closed + self.config.face_retention_s > now:
                 continue
             async with self._lock_of(directory.mark.workflow_id):
                 if self._retained.pop(name, None) is None:
                     continue
                 try:
-                    await asyncio.to_thread(directory.remove, keep_logs)
+                    await asyncio.to_thread(directory.remove, keep_files)
                 except OSError as exc:
                     log.warning("cylc_directory_not_removed", path=str(directory.path), reason=str(exc))
