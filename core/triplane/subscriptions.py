@@ -8,6 +8,27 @@ from triplane.deltas import Delta, DeltaFilter, Gap
 from triplane.errors import SlowConsumer
 
 
+MAX_QUEUED_BYTES = 8 << 20
+"""Payloads that may wait for one subscriber, whatever its limit in deltas."""
+
+MAX_RING_BYTES = 64 << 20
+"""Payloads that are remembered for resumes."""
+
+
+def weight_of(delta: Delta) -> int:
+    """About how many bytes a delta keeps in memory: its long texts, and a flat figure for each thing in it."""
+    weight = 500 * (1 + len(delta.events) + len(delta.tasks) + len(delta.jobs))
+    for event in delta.events:
+        for value in event.data.values():
+            if isinstance(value, dict):
+                value = value.get("blob")
+            if isinstance(value, str | bytes | list):
+                weight += len(value)
+    for rows in delta.rows:
+        weight += 20 * len(rows.rows) * len(rows.columns)
+    return weight
+
+
 class Subscription:
     """One subscriber's bounded queue of deltas, in cursor order.
 
@@ -21,26 +42,30 @@ class Subscription:
     def __init__(self, hub: "DeltaHub", wanted: DeltaFilter, cursor: int, limit: int) -> None:
         self._hub, self.filter, self.cursor, self._limit = hub, wanted, cursor, limit
         self._queue: deque[Delta | Gap] = deque()
+        self._bytes = 0
         self._wake: asyncio.Event = asyncio.Event()
         self._error: SlowConsumer | None = None
         self._told = False
         self.closed = False
         self.on_ready: Callable[[], None] | None = None
 
-    def offer(self, item: Delta | Gap) -> None:
-        """Queue an item; over the limit the subscription is cut with a reason, and its queue freed."""
+    def offer(self, item: Delta | Gap, weight: int = 0) -> None:
+        """Queue an item of about `weight` bytes; over a limit the subscription is cut with a reason, and its queue freed."""
         if self.closed:
             return
-        if len(self._queue) >= self._limit:
+        if len(self._queue) >= self._limit or (self._queue and self._bytes + weight > MAX_QUEUED_BYTES):
+            waited = f"{len(self._queue)} changes of about {self._bytes} bytes"
             self._queue.clear()
+            self._bytes = 0
             self._error = SlowConsumer(
-                f"more than {self._limit} changes waited to be read (limits.subscription_queue); "
+                f"{waited} waited to be read, and no more may (limits.subscription_queue, {MAX_QUEUED_BYTES} bytes); "
                 f"subscribe again after cursor {self.cursor}",
                 cursor=self.cursor,
             )
             self.close()
             return
         self._queue.append(item)
+        self._bytes += weight
         self._notify()
 
     def _notify(self) -> None:
@@ -60,6 +85,7 @@ class Subscription:
             raise self._error
         items = list(self._queue)
         self._queue.clear()
+        self._bytes = 0
         self._wake.clear()
         if items:
             last = items[-1]
@@ -94,7 +120,8 @@ class DeltaHub:
     """
 
     def __init__(self, start_cursor: int, ring_size: int = 10_000) -> None:
-        self._ring: deque[Delta] = deque(maxlen=ring_size)
+        self._ring: deque[tuple[Delta, int]] = deque()
+        self._ring_size, self._ring_bytes = ring_size, 0
         self._floor = start_cursor
         self.cursor = start_cursor
         self._all: set[Subscription] = set()
@@ -116,9 +143,9 @@ class DeltaHub:
         elif start < self.cursor:
             if start < self._floor:
                 subscription.offer(Gap(start, self._floor))
-            for delta in self._ring:
+            for delta, weight in self._ring:
                 if delta.cursor > start and wanted.wants(delta.run):
-                    subscription.offer(delta)
+                    subscription.offer(delta, weight)
         return subscription
 
     def forget(self, subscription: Subscription) -> None:
@@ -134,18 +161,22 @@ class DeltaHub:
     def publish(self, deltas: Iterable[Delta]) -> None:
         """Hand out committed deltas, in cursor order."""
         for delta in deltas:
-            if len(self._ring) == self._ring.maxlen:
-                self._floor = self._ring[0].cursor
-            self._ring.append(delta)
+            weight = weight_of(delta)
+            self._ring.append((delta, weight))
+            self._ring_bytes += weight
+            while len(self._ring) > self._ring_size or self._ring_bytes > MAX_RING_BYTES:
+                oldest, freed = self._ring.popleft()
+                self._ring_bytes -= freed
+                self._floor = oldest.cursor
             self.cursor = delta.cursor
             of_run = self._by_run.get(delta.run.run_id)
             if of_run:
                 for subscription in tuple(of_run):
                     if subscription.filter.wants(delta.run):
-                        subscription.offer(delta)
+                        subscription.offer(delta, weight)
             for subscription in tuple(self._all):
                 if subscription.filter.wants(delta.run):
-                    subscription.offer(delta)
+                    subscription.offer(delta, weight)
 
     def close(self) -> None:
         """End every subscription."""

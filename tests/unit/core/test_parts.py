@@ -181,3 +181,26 @@ async def test_cancelling_a_wait_leaves_the_command_accepted(house):
     given_up.cancel()
     await asyncio.sleep(0)
     assert (await connection.dispatch(signal()))["count"] == 2
+
+
+def test_what_waits_for_a_slow_reader_is_bounded_in_bytes_too():
+    from triplane.deltas import Delta, DeltaFilter, Gap
+    from triplane.errors import SlowConsumer
+    from triplane.events import Event
+    from triplane.subscriptions import MAX_QUEUED_BYTES, MAX_RING_BYTES, DeltaHub
+
+    run = Run("default", "w", "r", 1, "counting", "t", "", "running", 1.0, 1.0)
+    hub = DeltaHub(0)
+    stalled, quick = hub.subscribe(DeltaFilter(), None, 1_000), hub.subscribe(DeltaFilter(), None, 1_000)
+    big = {"result": {"codec": "avro", "blob": "x" * (1 << 20)}}
+    most = MAX_RING_BYTES // (1 << 20)
+    for cursor in range(1, most + 20):
+        hub.publish([Delta(cursor, 0.0, run, events=(Event(cursor, 0.0, "Added", "test", "local", big),))])
+        assert len(quick.drain()) == 1
+    with pytest.raises(SlowConsumer):
+        stalled.drain()
+    assert MAX_QUEUED_BYTES < MAX_RING_BYTES
+    late = hub.subscribe(DeltaFilter(), 0, 1_000)
+    assert late.closed or isinstance(late.drain()[0], Gap)
+    resumed = hub.subscribe(DeltaFilter(), hub.cursor - 3, 1_000)
+    assert [item.cursor for item in resumed.drain()] == [hub.cursor - 2, hub.cursor - 1, hub.cursor]
