@@ -11,7 +11,7 @@ from triplane.commands.models import DescribeAgent
 from triplane.commands.system import ModelFailed, ModelStarted, ModelStepped
 from triplane.effects import Effect, StartModel, StepModel, StopModel
 from triplane.engines.simulation.settings import SimulationSettings
-from triplane.errors import CannotNow, GatewayError, NotSupported
+from triplane.errors import CannotNow, GatewayError, LimitReached, NotSupported
 from triplane.service import BusPort, Caller
 from triplane.simulations.describing import Describer
 from triplane.simulations.process import ChildProcess
@@ -185,8 +185,11 @@ class ModelService:
             error = None if future.cancelled() else future.exception()
             if error is None or self._stopping:
                 return
-            if isinstance(error, CannotNow):
+            if isinstance(error, LimitReached):
                 asyncio.get_running_loop().call_later(RETRY_S, self._tell, command)
+            elif isinstance(error, CannotNow):
+                # It could not be made durable: the run is loaded anew, and its model is taken up from what is on disk.
+                log.warning("model_report_lost: %s: %s", command.name, error.message)
             elif isinstance(error, GatewayError):
                 # The run closed or was replaced meanwhile: nobody wants its child any more.
                 self._forget(str(command.run_id))
@@ -194,7 +197,8 @@ class ModelService:
             else:
                 log.error("model_report_failed: %s", command.name, exc_info=error)
 
-        self._bus.send(command, wait=False).add_done_callback(done)
+        # With `wait`, so that the commit is not put off: the next step begins behind it.
+        self._bus.send(command).add_done_callback(done)
 
 
 def _tables(answer: dict[str, Any]) -> tuple[dict[str, Any], ...]:

@@ -157,6 +157,18 @@ def test_a_step_reported_twice_counts_once():
     assert not run.changes.events and run.state.tables["Numbers"].row_count == 1
 
 
+def test_a_report_of_a_process_that_is_gone_is_ignored_until_its_successor_says_the_same():
+    run = PureRun()
+    run.loaded(checkpoints=True)
+    run.stepped(1, checkpoint=b"state")
+    run.restart()
+    run.stepped(2, checkpoint=b"state")
+    assert run.state.private.step == 1 and not run.changes.events
+    run.loaded(checkpoints=True)
+    run.stepped(2, checkpoint=b"state")
+    assert run.state.private.step == 2 and run.effects == ["StepModel 3"]
+
+
 def test_a_failing_model_fails_the_run_with_its_reason():
     run = PureRun()
     run.loaded()

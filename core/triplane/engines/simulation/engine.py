@@ -168,7 +168,8 @@ class SimulationEngine:
 
     def _stepped(self, state: RunState, command: ModelStepped, step: Step) -> None:
         progress = progress_of(state)
-        if command.step != progress.computing:
+        if command.step != progress.computing or not progress.ready:
+            # Said twice, or by a process that is gone: whoever took its place will say it.
             return
         problem = _columns_problem(state, command.tables)
         if problem is not None:
