@@ -56,10 +56,10 @@ class CylcHouse(House):
         await eventually(f"the face {service.parent.name} is open", (service / "contact").exists)
         return service.parent
 
-    async def cylc(self, *arguments: str, stdin: str = "", **environment: str) -> Outcome:
-        """Run a real `cylc` command to its end."""
+    async def start_cylc(self, *arguments: str, **environment: str) -> asyncio.subprocess.Process:
+        """Start a real `cylc` command; its input and output are pipes."""
         folder = clients.cylc()
-        process = await asyncio.create_subprocess_exec(
+        return await asyncio.create_subprocess_exec(
             str(folder / "cylc"),
             *arguments,
             stdin=asyncio.subprocess.PIPE,
@@ -67,6 +67,10 @@ class CylcHouse(House):
             stderr=asyncio.subprocess.PIPE,
             env=clients.environment_of(folder, self.directory, **environment),
         )
+
+    async def cylc(self, *arguments: str, stdin: str = "", **environment: str) -> Outcome:
+        """Run a real `cylc` command to its end."""
+        process = await self.start_cylc(*arguments, **environment)
         try:
             async with asyncio.timeout(COMMAND_TIMEOUT_S):
                 out, err = await process.communicate(stdin.encode())

@@ -126,3 +126,26 @@ async def test_show_and_dump_of_the_whole_run_print_without_a_traceback(house):
     assert show.code == 0 and "state: waiting" in show.out, show.err
     assert dump.code == 0 and "status=running" in dump.out, dump.err
     assert version.out.strip() == "8.5.4"
+
+
+async def test_subscribe_prints_each_change_and_ends_when_the_run_does(house):
+    process = await house.start_cylc("subscribe", "--topics=workflow,all,shutdown", house.workflow_id)
+
+    async def change():
+        # Until the client is there, nobody hears; a change every tenth of a second is heard by whoever comes.
+        while True:
+            await house.set_paused(not house.run.paused)
+            await asyncio.sleep(0.1)
+
+    changing = asyncio.create_task(change())
+    async with asyncio.timeout(40):
+        heard = ""
+        while heard.count("Received: all") < 3:
+            heard += (await process.stdout.readline()).decode()
+        changing.cancel()
+        await house.close_run()
+        heard += (await process.stdout.read()).decode()
+        await process.wait()
+    assert heard.count("Received: all") == heard.count("Received: workflow")
+    assert '"status": "paused"' in heard and '"status": "running"' in heard
+    assert heard.rstrip().endswith("Received: shutdown\nREQUEST(CLEAN)")
