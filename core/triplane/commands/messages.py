@@ -1,10 +1,14 @@
 """Sending something into a run."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from triplane.commands.base import Access, Json, RunCommand, ShortName
+
+# A length limit also makes halves of surrogate pairs refused, which no wire but JSON could carry on.
+Severity = Annotated[str, Field(max_length=256)]
+MessageText = Annotated[str, Field(max_length=100_000)]
 
 
 class SignalRun(RunCommand):
@@ -79,5 +83,5 @@ class ReportJob(RunCommand):
     task: ShortName
     submit_num: int = Field(ge=0, le=100_000)
     event_time: str | None = Field(default=None, max_length=64)
-    messages: tuple[tuple[str, str], ...] = Field(min_length=1, max_length=100)
+    messages: tuple[tuple[Severity, MessageText], ...] = Field(min_length=1, max_length=100)
     polled: bool = False

@@ -1,7 +1,7 @@
 """Start, stop, pause: what can be done to a run as a whole."""
 
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -124,7 +124,7 @@ class RegisterTables(RunCommand):
     access: ClassVar[Access] = Access.WRITE
     reply: ClassVar[str] = "list[str]: the registry, sorted"
 
-    tables: tuple[str, ...] = Field(max_length=1_000)
+    tables: tuple[Annotated[str, Field(max_length=1_000)], ...] = Field(max_length=1_000)
 
 
 class DeregisterTables(RunCommand):
@@ -134,7 +134,7 @@ class DeregisterTables(RunCommand):
     access: ClassVar[Access] = Access.WRITE
     reply: ClassVar[str] = "list[str]: the registry, sorted"
 
-    tables: tuple[str, ...] = Field(max_length=1_000)
+    tables: tuple[Annotated[str, Field(max_length=1_000)], ...] = Field(max_length=1_000)
 
 
 __all__ = [
