@@ -10,13 +10,13 @@ from typing import Any
 
 from triplane.adapter import Adapter, AdapterError
 from triplane.assembly import PlugIns, assemble
-from triplane.auth import is_loopback
+from triplane.auth import Authenticator, is_loopback
 from triplane.config import Config, ConfigError, Problem
 from triplane.credentials import authenticator_for
 from triplane.errors import AlreadyOwned
 from triplane.gateway import Gateway
 from triplane.observability import logger
-from triplane.store.interface import SchemaTooNew, StoreBroken
+from triplane.store.interface import HistoryDamaged, SchemaTooNew, Store, StoreBroken
 from triplane.store.sqlite import open_store
 
 log = logger("serve")
@@ -57,6 +57,20 @@ async def serve(
         raise CannotServe(error.message) from error
     except (StoreBroken, SchemaTooNew, OSError) as error:
         raise CannotServe(f"the store in {config.gateway.data_dir} cannot be opened: {error}") from error
+    try:
+        return await _serve_from(store, config, plug_ins, authenticator, announce, stop)
+    finally:
+        store.close()
+
+
+async def _serve_from(
+    store: Store,
+    config: Config,
+    plug_ins: PlugIns,
+    authenticator: Authenticator,
+    announce: Callable[[str], None],
+    stop: asyncio.Event,
+) -> int:
     failures: list[BaseException] = []
 
     def on_broken(error: BaseException) -> None:
@@ -69,12 +83,14 @@ async def serve(
     started: dict[str, Adapter] = {}
     house = assemble(config, store, plug_ins, authenticator, on_broken)
     gateway = house.gateway
+    starting = "the store"
     try:
         open_runs = await gateway.start()
         log.info("store_opened", data_dir=str(config.gateway.data_dir), open_runs=open_runs)
         for name in config.enabled_adapters():
             if stop.is_set():
                 break
+            starting = f"the wire {name}"
             adapter: Adapter = plug_ins.adapters[name]()
             await adapter.start(gateway, config.adapter(name))
             started[name] = adapter
@@ -84,11 +100,10 @@ async def serve(
             house.begin_jobs()
             announce(f"triplane: ready, with {open_runs} open run{'' if open_runs == 1 else 's'} from {config.gateway.data_dir}")
             await stop.wait()
-    except AdapterError as error:
-        raise CannotServe(str(error)) from error
+    except (AdapterError, HistoryDamaged, StoreBroken, OSError) as error:
+        raise CannotServe(f"{starting} cannot be started: {error}") from error
     finally:
         await _drain(gateway, started, config.gateway.drain_s)
-        store.close()
     if failures:
         announce(f"triplane: stopped because the store failed: {failures[0]}")
         return 1
