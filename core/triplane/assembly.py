@@ -12,6 +12,7 @@ from triplane.engines.base import Engine
 from triplane.engines.durable.settings import DurableSettings
 from triplane.engines.simulation.settings import SimulationSettings
 from triplane.gateway import Gateway
+from triplane.housekeeping import Housekeeping
 from triplane.jobs.runner import JobRunner
 from triplane.jobs.service import JobService, UnknownPlatformParts
 from triplane.limits import Limits
@@ -69,7 +70,7 @@ def assemble(
     gateway = Gateway(
         store,
         engines,
-        [jobs, models, matching],
+        [jobs, models, matching, Housekeeping()],
         settings=config,
         authenticator=authenticator,
         limits=Limits(**config.limits.model_dump()),

@@ -69,7 +69,7 @@ class Bus:
         self.timers = TimerHeap(clock, self._fire_timer)
         self.faults: list[str] = []
         self._cursor = store.last_cursor()
-        self._answered = AnsweredRequests(store.requests)
+        self._answered = AnsweredRequests(store.requests, clock)
         self._committer = Committer(store.writer, self._on_committed, self._on_failed, on_broken)
         self._starter = starter
         self._by_command: dict[type[Command], Service] = {c: s for s in services for c in s.commands}

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgpack
 
+from triplane.clock import Clock
 from triplane.commands.base import Command
 from triplane.errors import RequestIdReused
 from triplane.service import Caller
@@ -24,8 +25,8 @@ def digest_of(command: Command) -> bytes:
 class AnsweredRequests:
     """Finds the answer a request id already has, also while its first use is still on the way to disk."""
 
-    def __init__(self, store: RequestStore) -> None:
-        self._store = store
+    def __init__(self, store: RequestStore, clock: Clock) -> None:
+        self._store, self._clock = store, clock
         self._in_flight: dict[tuple[str, str, str], tuple[bytes, str, asyncio.Future[Any]]] = {}
 
     def find(self, caller: Caller, command: Command, digest: bytes) -> "asyncio.Future[Any] | None":
@@ -43,7 +44,7 @@ class AnsweredRequests:
             known[2].add_done_callback(lambda first: _copy(first, follower))
             return follower
         record = self._store.find(*key)
-        if record is None:
+        if record is None or record.time < self._clock.now() - KEEP_S:
             return None
         self._same(record.digest == digest, command, record.command)
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()

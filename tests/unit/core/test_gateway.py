@@ -25,8 +25,10 @@ from triplane.errors import (
     WorkflowExists,
     WorkflowNotFound,
 )
+from triplane.housekeeping import Housekeeping
 from triplane.limits import Limits
 from triplane.queries import DescribeRun, ListRuns, ReadAudit, ReadHistory, ReadTable
+from triplane.requests import KEEP_S
 from triplane.store.interface import StoreBroken
 
 
@@ -392,3 +394,19 @@ async def test_limits_hold_for_each_connection(new_house):
     await third.close()
     house.connect()
     await house.close()
+
+
+async def test_a_request_id_is_forgotten_after_a_day(house):
+    housekeeping = Housekeeping()
+    housekeeping._bus = house.gateway.bus
+    connection = house.connect()
+    await connection.dispatch(start())
+    await connection.dispatch(signal(request_id="old"))
+    house.clock.advance(KEEP_S - 1)
+    await connection.dispatch(signal(request_id="new"))
+    assert await housekeeping.tidy() == 0
+    assert (await connection.dispatch(signal(request_id="old"))) == {"count": 1, "retained": True}
+    house.clock.advance(2)
+    assert (await connection.dispatch(signal(arguments="other", request_id="old"))) == {"count": 3}
+    house.clock.advance(KEEP_S + 1)
+    assert await housekeeping.tidy() == 2
