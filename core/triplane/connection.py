@@ -16,7 +16,8 @@ from triplane.subscriptions import Subscription
 if TYPE_CHECKING:
     from triplane.gateway import Gateway
 
-NOT_ALLOWED_CODES = ("not_allowed", "unauthenticated")
+CONTROL_WIRE = "control"
+"""The one wire, open to the gateway's owner alone, on which a start may carry files."""
 
 
 class Connection:
@@ -72,6 +73,8 @@ class Connection:
         authorise(self.principal, command, gateway.known)
         if self.principal.run_id is not None:
             self._within_its_run(command)
+        if type(command) is StartRun and command.source is not None and "archive" in command.source:
+            self._may_bring_files()
         if not self._bucket.take(gateway.clock.monotonic()):
             raise LimitReached(
                 f"more than {self._limits.commands_per_s:g} commands a second on this connection "
@@ -83,6 +86,10 @@ class Connection:
             )
         if gateway.in_flight >= self._limits.in_flight:
             raise LimitReached(f"{gateway.in_flight} commands wait already (limits.in_flight); try again")
+
+    def _may_bring_files(self) -> None:
+        if self.wire != CONTROL_WIRE:
+            raise NotAllowed("only the command line brings a definition along; name one of [definitions] directories")
 
     def _within_its_run(self, request: Command | Query) -> None:
         """A key opens only the run it was issued for, and starts nothing."""

@@ -46,8 +46,9 @@ class Housekeeping:
             await asyncio.sleep(EVERY_S)
             try:
                 await self.tidy()
-            except OSError as error:
-                log.warning("housekeeping_failed: %s; it is tried again in %.0f s", error, EVERY_S)
+            except Exception:
+                # A full disk, a busy store: whatever it was, nobody waits for this and the next round may do it.
+                log.exception("housekeeping_failed: it is tried again in %.0f s", EVERY_S)
 
     async def tidy(self) -> int:
         """Forget every answered request id that is older than promised; returns how many there were."""

@@ -410,3 +410,10 @@ async def test_a_request_id_is_forgotten_after_a_day(house):
     assert (await connection.dispatch(signal(arguments="other", request_id="old"))) == {"count": 3}
     house.clock.advance(KEEP_S + 1)
     assert await housekeeping.tidy() == 2
+
+
+async def test_only_the_owners_wire_may_bring_files_along(house):
+    with pytest.raises(NotAllowed, match="command line"):
+        await house.connect().dispatch(start(source={"archive": b"tar"}))
+    owner = house.gateway.open_connection("control", "uid 0", LoopbackPeer("127.0.0.1"))
+    assert (await owner.dispatch(start(source={"archive": b"tar"})))["outcome"] == "started"
