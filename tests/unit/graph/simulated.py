@@ -13,6 +13,7 @@ from triplane.engines.base import MAX_TASKS_PER_STEP, RunState, Step
 from triplane.engines.graph import GraphEngine
 from triplane.engines.graph.definition.build import build_definition
 from triplane.engines.graph.definition.model import to_plain
+from triplane.engines.graph.reading import make_ready
 from triplane.entities import Run, RunDetail, evolve
 from triplane.events import Event
 
@@ -56,7 +57,7 @@ class SimulatedRun:
         run = Run("default", "demo", "run-1", 1, "graph", "demo", "", "pending", self.now, self.now)
         self.state = RunState(run, RunDetail(options=options or {}))
         start = StartRun(engine="graph", workflow_type="demo", options=options or {})
-        prepared = {"graph": to_plain(build_definition(source)), "source": {"text": source}}
+        prepared = {"definition": make_ready(to_plain(build_definition(source))), "source": {"text": source}}
         step = self._step()
         self.engine.start(self.state, start, prepared, step)
         self._finish(step)

@@ -23,8 +23,9 @@ def packed(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
 
 
 async def test_the_child_process_answers_with_the_definition():
-    plain = await read_definition(once("a => b").encode())
-    assert list(plain["tasks"]) == ["a", "b"]
+    definition = await read_definition(once("a => b").encode())
+    assert list(definition.plain["tasks"]) == list(definition.plan.names) == ["a", "b"]
+    assert definition.view["edges"] == [["a", "b"]]
 
 
 async def test_a_problem_comes_back_with_its_line():

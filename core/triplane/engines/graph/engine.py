@@ -22,11 +22,9 @@ from triplane.commands.base import Command, RunCommand
 from triplane.commands.system import ContinueStep, ExposeRun, FireTimer
 from triplane.effects import KillJob, PollJob
 from triplane.engines.base import Preparation, RunState, Step
-from triplane.engines.graph.definition.model import from_plain
-from triplane.engines.graph.plan import Plan
 from triplane.engines.graph.pool import Pool, loaded, take_over
 from triplane.engines.graph.progress import Progress
-from triplane.engines.graph.reading import FILE_NAME, find_definition, read_definition, read_source, unpack
+from triplane.engines.graph.reading import FILE_NAME, ReadDefinition, find_definition, read_definition, read_source, unpack
 from triplane.engines.graph.reports import Reports
 from triplane.engines.graph.steering import KILL_TIMER, Steering
 from triplane.errors import Conflict, NotSupported, RefusedInput
@@ -77,21 +75,21 @@ class GraphEngine:
                 raise RefusedInput("source: neither {definition: NAME} nor {archive: bytes}")
             path = find_definition(name, preparation.definition_directories)
             source, files = read_source(path), None
-        graph = await read_definition(source)
+        definition = await read_definition(source)
         kept: dict[str, Any] = {"text": source.decode()}
         if files is not None and len(files) > 1:
             kept["directory"] = await keep_source(preparation.settings["jobs"].run_dir, preparation.run_id, files)
         elif files is None and path.name == FILE_NAME:
             kept["directory"] = str(path.parent)
-        return {"graph": graph, "source": kept}
+        return {"definition": definition, "source": kept}
 
     def start(self, state: RunState, start: StartRun, prepared: Mapping[str, Any], step: Step) -> None:
         """Spawn what waits for nothing."""
-        plan = Plan(from_plain(prepared["graph"]))
-        state.private = pool = Pool(plan, state.run.run_id)
+        definition: ReadDefinition = prepared["definition"]
+        state.private = pool = Pool(definition.plan, state.run.run_id)
         paused = bool(start.options.get("paused"))
         step.set_run(status="running", started=step.now, paused=paused)
-        step.set_detail(definition={**plan.view(), "graph": prepared["graph"], "source": prepared["source"]})
+        step.set_detail(definition={**definition.view, "graph": definition.plain, "source": prepared["source"]})
         step.emit("WorkflowStarted", {"workflow_type": start.workflow_type, "mode": start.mode})
         pool.pending.append(["first", 0])
         Progress(state, step).advance()

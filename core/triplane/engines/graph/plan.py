@@ -1,6 +1,5 @@
 """A definition made ready for questions: where a task runs, what it waits for there, and what waits for it."""
 
-from collections.abc import Iterator
 from heapq import merge
 from itertools import islice
 from typing import Any
@@ -41,10 +40,15 @@ class _TaskPlan:
 
 
 class Plan:
-    """Answers about one definition; built once for a run in memory, never changed."""
+    """Answers about one definition; built once for a run in memory, never changed.
+
+    Attributes:
+        names: all task names, in the order in which the graph names them.
+    """
 
     def __init__(self, definition: Definition) -> None:
         self.definition = definition
+        self.names = tuple(definition.tasks)
         self._tasks = {
             name: _TaskPlan(one, definition.sequences, definition.initial) for name, one in definition.tasks.items()
         }
@@ -62,11 +66,6 @@ class Plan:
             self._absolute.setdefault(key, {}).setdefault(name, sequence)
         else:
             self._children.setdefault((condition.task, condition.output), []).append((name, sequence, condition.offset))
-
-    @property
-    def names(self) -> list[str]:
-        """All task names, in the order in which the graph names them."""
-        return list(self._tasks)
 
     def task(self, name: str) -> TaskDefinition:
         """The definition of a task that is known to exist."""
@@ -198,11 +197,3 @@ class Plan:
             },
             "edges": [list(edge) for edge in edges],
         }
-
-    def points_of(self, name: str) -> Iterator[int]:
-        """All points of a task, ascending, each once; endless where nothing ends them."""
-        previous = None
-        for point in merge(*(sequence.from_point(self.definition.initial) for _, sequence in self._tasks[name].sequences)):
-            if point != previous:
-                yield point
-            previous = point

@@ -92,7 +92,7 @@ class Progress:
         point = int(task.cycle)
         if self.plan.is_parentless(task.name, point):
             self.pool.pending.append(["next", task.name, point])
-        return self.queue_if_ready(self.put(task, is_runahead=False))
+        return self.put(task, is_runahead=False, is_queued=is_ready(evolve(task, is_runahead=False)))
 
     def queue_if_ready(self, task: Task) -> Task:
         """Put a task in the queue if nothing but its turn is missing."""

@@ -6,11 +6,14 @@ import json
 import re
 import sys
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from triplane.engines.graph.definition.model import from_plain
 from triplane.engines.graph.definition.sections import MAX_SOURCE_BYTES
+from triplane.engines.graph.plan import Plan
 from triplane.errors import DefinitionNotFound, InvalidDefinition, RefusedInput, TooLarge
 
 FILE_NAME = "flow.cylc"
@@ -101,8 +104,23 @@ def _inside(member: tarfile.TarInfo) -> str:
     return str(path)
 
 
-async def read_definition(source: bytes) -> dict[str, Any]:
-    """The definition as plain data (`definition.model.from_plain` makes it a model).
+@dataclass(frozen=True, slots=True)
+class ReadDefinition:
+    """A definition that was read: as plain data for the store, and ready for use."""
+
+    plain: dict[str, Any]
+    plan: Plan
+    view: dict[str, Any]
+
+
+def make_ready(plain: dict[str, Any]) -> ReadDefinition:
+    """What a run needs of a definition."""
+    plan = Plan(from_plain(plain))
+    return ReadDefinition(plain, plan, plan.view())
+
+
+async def read_definition(source: bytes) -> ReadDefinition:
+    """Read a definition in a child process.
 
     Raises:
         TooLarge, InvalidDefinition: with `details["line"]` where a line is to blame.
@@ -124,13 +142,14 @@ async def read_definition(source: bytes) -> dict[str, Any]:
     if child.returncode != 0 or len(output) > MAX_ANSWER_BYTES:
         reason = complaint.decode(errors="replace").strip().splitlines()[-1:] or [f"exit status {child.returncode}"]
         raise InvalidDefinition(f"{FILE_NAME} could not be read within its limits ({reason[0][:200]})", file=FILE_NAME)
-    return _checked(json.loads(output))
+    # In a thread: ten thousand tasks take longer to take in than everybody else should have to wait.
+    return await asyncio.to_thread(_checked, output)
 
 
-def _checked(answer: Mapping[str, Any]) -> dict[str, Any]:
+def _checked(output: bytes) -> ReadDefinition:
+    answer = json.loads(output)
     problem = answer.get("problem")
     if problem is not None:
         place = f"{FILE_NAME} line {problem['line']}" if problem["line"] else FILE_NAME
         raise InvalidDefinition(f"{place}: {problem['message']}", file=FILE_NAME, line=problem["line"])
-    definition: dict[str, Any] = answer["definition"]
-    return definition
+    return make_ready(answer["definition"])

@@ -1,11 +1,13 @@
 """A workflow definition as the engine uses it: plain, complete, and the same after a trip through JSON."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from triplane.engines.graph.definition.cycling import Sequence
 
 FORMAT = 1
+
+_SHARED = ("families", "outputs", "scripts", "environment", "platform")
 
 STANDARD_OUTPUTS = ("expired", "submitted", "submit-failed", "started", "succeeded", "failed")
 """Labels that every task has, in the order they are shown; each is its own message."""
@@ -99,8 +101,42 @@ class Definition:
 
 
 def to_plain(definition: Definition) -> dict[str, Any]:
-    """JSON values, for the child process's answer and for storage."""
-    return {"format": FORMAT, **asdict(definition)}
+    """JSON values, for the child process's answer and for storage.
+
+    What tasks have in common is written once: ten thousand tasks of one family are not ten thousand scripts.
+    """
+    runtimes: dict[str, int] = {}
+    shared: list[dict[str, Any]] = []
+    tasks = {}
+    for name, task in definition.tasks.items():
+        runtime = {key: getattr(task, key) for key in _SHARED}
+        index = runtimes.setdefault(repr(runtime), len(shared))
+        if index == len(shared):
+            shared.append({**runtime, "families": list(task.families)})
+        tasks[name] = {
+            "title": task.title,
+            "runtime": index,
+            "sequences": list(task.sequences),
+            "prerequisites": [
+                [one.sequence, [[c.task, c.output, c.offset, c.point] for c in one.conditions]] for one in task.prerequisites
+            ],
+            "required": list(task.required),
+            "optional": list(task.optional),
+        }
+    return {
+        "format": FORMAT,
+        "title": definition.title,
+        "description": definition.description,
+        "meta": definition.meta,
+        "utc_mode": definition.utc_mode,
+        "initial": definition.initial,
+        "final": definition.final,
+        "runahead": definition.runahead,
+        "sequences": [[one.start, one.step, one.stop] for one in definition.sequences],
+        "runtimes": shared,
+        "tasks": tasks,
+        "families": {name: [list(one.parents), one.title] for name, one in definition.families.items()},
+    }
 
 
 def from_plain(plain: dict[str, Any]) -> Definition:
@@ -111,21 +147,30 @@ def from_plain(plain: dict[str, Any]) -> Definition:
     """
     if plain.get("format") != FORMAT:
         raise ValueError(f"definition format {plain.get('format')!r}, not {FORMAT}")
-    fields = {key: value for key, value in plain.items() if key != "format"}
-    fields["sequences"] = tuple(Sequence(**one) for one in plain["sequences"])
-    fields["families"] = {
-        name: FamilyDefinition(tuple(one["parents"]), one["title"]) for name, one in plain["families"].items()
-    }
-    fields["tasks"] = {name: _task(one) for name, one in plain["tasks"].items()}
-    return Definition(**fields)
-
-
-def _task(plain: dict[str, Any]) -> TaskDefinition:
-    fields = dict(plain)
-    for name in ("families", "sequences", "required", "optional"):
-        fields[name] = tuple(plain[name])
-    fields["prerequisites"] = tuple(
-        Prerequisite(one["sequence"], tuple(Condition(**condition) for condition in one["conditions"]))
-        for one in plain["prerequisites"]
+    runtimes = [{**one, "families": tuple(one["families"])} for one in plain["runtimes"]]
+    return Definition(
+        title=plain["title"],
+        description=plain["description"],
+        meta=plain["meta"],
+        utc_mode=plain["utc_mode"],
+        initial=plain["initial"],
+        final=plain["final"],
+        runahead=plain["runahead"],
+        sequences=tuple(Sequence(*one) for one in plain["sequences"]),
+        tasks={name: _task(name, one, runtimes[one["runtime"]]) for name, one in plain["tasks"].items()},
+        families={name: FamilyDefinition(tuple(parents), title) for name, (parents, title) in plain["families"].items()},
     )
-    return TaskDefinition(**fields)
+
+
+def _task(name: str, plain: dict[str, Any], runtime: dict[str, Any]) -> TaskDefinition:
+    return TaskDefinition(
+        name=name,
+        title=plain["title"],
+        sequences=tuple(plain["sequences"]),
+        prerequisites=tuple(
+            Prerequisite(sequence, tuple(Condition(*one) for one in conditions)) for sequence, conditions in plain["prerequisites"]
+        ),
+        required=tuple(plain["required"]),
+        optional=tuple(plain["optional"]),
+        **runtime,
+    )
