@@ -77,6 +77,12 @@ class ControlClient:
             return Change.CLOSED
         return Change.PAUSED if run["paused"] else Change.RUNNING
 
+    def stop_reading(self) -> None:
+        self.writer.transport.pause_reading()  # type: ignore[attr-defined]
+
+    def read_again(self) -> None:
+        self.writer.transport.resume_reading()  # type: ignore[attr-defined]
+
     async def send_malformed(self, sample: Malformed) -> Outcome:
         self.writer.write(sample.data)
         reply = await self._receive()
@@ -114,6 +120,7 @@ class ControlDriver:
 
     adapter: ClassVar[type[ControlAdapter]] = ControlAdapter
     tells_all: ClassVar[bool] = True
+    cuts_the_slow: ClassVar[bool] = True
     clients_share_limits: ClassVar[bool] = False
     malformed: ClassVar[tuple[Malformed, ...]] = (
         Malformed("an empty frame", b"\0\0\0\0", ANSWERED),

@@ -80,6 +80,14 @@ class CyclusClient:
             return Change.CLOSED
         return Change.PAUSED if message["data"]["run"]["paused"] else Change.RUNNING
 
+    def stop_reading(self) -> None:
+        assert self.deltas is not None
+        self.deltas.transport.pause_reading()
+
+    def read_again(self) -> None:
+        assert self.deltas is not None
+        self.deltas.transport.resume_reading()
+
     async def send_malformed(self, sample: Malformed) -> Outcome:
         try:
             await self.socket.send(sample.data.decode())
@@ -114,6 +122,7 @@ class CyclusDriver:
 
     adapter: ClassVar[type[CyclusAdapter]] = CyclusAdapter
     tells_all: ClassVar[bool] = True
+    cuts_the_slow: ClassVar[bool] = True
     clients_share_limits: ClassVar[bool] = False
     malformed: ClassVar[tuple[Malformed, ...]] = (
         Malformed("an empty text", b"", ANSWERED),
@@ -135,7 +144,7 @@ class CyclusDriver:
     )
 
     def settings(self, directory: Path) -> Mapping[str, Any]:
-        return {"port": free_port()}
+        return {"port": free_port(), "send_queue": 100}
 
     async def connect(self, house: House, workflow_id: str) -> CyclusClient:
         port = house.settings.adapter("cyclus").port

@@ -98,6 +98,12 @@ class CylcClient:
                 if workflow.HasField("status") and workflow.status in ("paused", "running"):
                     return Change(workflow.status)
 
+    def stop_reading(self) -> None:
+        """A SUB socket that nobody receives from takes in its high-water mark, and no more."""
+
+    def read_again(self) -> None:
+        """`next_change` receives."""
+
     async def send_malformed(self, sample: Malformed) -> Outcome:
         socket = self._connect(zmq.DEALER, "CYLC_WORKFLOW_PORT")
         await socket.send_multipart([b"", *sample.data.split(BETWEEN_FRAMES)])
@@ -142,6 +148,7 @@ class CylcDriver:
 
     adapter: ClassVar[type[CylcAdapter]] = CylcAdapter
     tells_all: ClassVar[bool] = False
+    cuts_the_slow: ClassVar[bool] = False
     clients_share_limits: ClassVar[bool] = True
     malformed: ClassVar[tuple[Malformed, ...]] = tuple(Malformed(name, data, ANSWERED) for name, data in SAMPLES.items())
 

@@ -100,6 +100,14 @@ class DurableClient:
             self._poll()
         return self.told.popleft()
 
+    def stop_reading(self) -> None:
+        assert self.polls is not None
+        self.polls.writer.transport.pause_reading()  # type: ignore[attr-defined]
+
+    def read_again(self) -> None:
+        assert self.polls is not None
+        self.polls.writer.transport.resume_reading()  # type: ignore[attr-defined]
+
     async def send_malformed(self, sample: Malformed) -> Outcome:
         self.http.writer.write(sample.data)
         try:
@@ -134,6 +142,7 @@ class DurableDriver:
 
     adapter: ClassVar[type[DurableAdapter]] = DurableAdapter
     tells_all: ClassVar[bool] = True
+    cuts_the_slow: ClassVar[bool] = False
     clients_share_limits: ClassVar[bool] = True
     malformed: ClassVar[tuple[Malformed, ...]] = (
         Malformed("not HTTP", b"\x16\x03\x01 hello\r\n\r\n"),

@@ -69,6 +69,12 @@ class LineClient:
     async def next_change(self) -> Change:
         return self.changes.popleft() if self.changes else self._change(await self._line())
 
+    def stop_reading(self) -> None:
+        self.writer.transport.pause_reading()  # type: ignore[attr-defined]
+
+    def read_again(self) -> None:
+        self.writer.transport.resume_reading()  # type: ignore[attr-defined]
+
     async def send_malformed(self, sample: Malformed) -> Outcome:
         self.writer.write(sample.data)
         words = await self._line()
@@ -89,6 +95,7 @@ class LineDriver:
     """Knows the line protocol from the client's side."""
 
     tells_all: ClassVar[bool] = True
+    cuts_the_slow: ClassVar[bool] = False
     clients_share_limits: ClassVar[bool] = False
     malformed: ClassVar[tuple[Malformed, ...]] = (
         Malformed("an empty line", b"\n", frozenset({Outcome.ANSWERED})),

@@ -88,6 +88,14 @@ class WireClient(Protocol):
         """Wait for the next change that is told; messages of the wire that tell of no change are passed over."""
         ...
 
+    def stop_reading(self) -> None:
+        """Leave what arrives in the socket from now on, and let it fill up."""
+        ...
+
+    def read_again(self) -> None:
+        """Take in what `stop_reading` left."""
+        ...
+
     async def send_malformed(self, sample: Malformed) -> Outcome:
         """Send a sample and see what becomes of it.
 
@@ -113,6 +121,8 @@ class Driver(Protocol):
         malformed: samples; at least an empty message, garbage, a wrong type and something oversized where the wire can
             carry them.
         tells_all: whether a follower is told of every change; False where the wire may merge several into the newest.
+        cuts_the_slow: whether a follower that does not read gets so much in the flood that it must be cut; False where the
+            wire tells too little of a change for that, lets clients fetch changes, or drops what does not fit.
         clients_share_limits: whether the wire knows clients by their credential only, so that all with the same one have
             one limit together.
     """
@@ -120,6 +130,7 @@ class Driver(Protocol):
     adapter: ClassVar[type[Adapter]]
     malformed: ClassVar[tuple[Malformed, ...]]
     tells_all: ClassVar[bool] = True
+    cuts_the_slow: ClassVar[bool] = False
     clients_share_limits: ClassVar[bool] = False
 
     def settings(self, directory: Path) -> Mapping[str, Any]:

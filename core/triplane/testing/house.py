@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -20,8 +21,8 @@ from triplane.store.sqlite import open_store
 from triplane.testing.driver import Driver, WireClient
 from triplane.testing.engine import StillEngine
 
-FLOOD_BYTES = 16 * 1024
-"""How much each change of a flood carries, for wires that show it."""
+FLOOD_TEXT = random.Random(1).randbytes(16 * 1024).hex()
+"""What each change of a flood carries, for wires that show it; compression does not help against it."""
 
 
 async def eventually(what: str, holds: Callable[[], Any | Awaitable[Any]], deadline_s: float = 10.0) -> None:
@@ -131,8 +132,8 @@ class House:
         await self.gateway.bus.send(command)
 
     async def flood(self, changes: int) -> None:
-        """Make so many changes at once, each with `FLOOD_BYTES` in it."""
-        signal = SignalRun(workflow_id=self.workflow_id, signal_name="flood", arguments="x" * FLOOD_BYTES)
+        """Make so many changes at once, each with `FLOOD_TEXT` in it."""
+        signal = SignalRun(workflow_id=self.workflow_id, signal_name="flood", arguments=FLOOD_TEXT)
         await asyncio.gather(*(self.gateway.bus.send(signal) for _ in range(changes)))
 
     async def close_run(self) -> None:
