@@ -374,9 +374,10 @@ class Bus:
     def _audit(
         self, command: Command, caller: Caller, now: float, workflow_id: str, run_id: str
     ) -> tuple[AuditRecord, ...]:
-        if command.access is Access.SYSTEM or caller is SYSTEM:
+        asked = command.asked
+        if asked.access is Access.SYSTEM or caller is SYSTEM or not asked.durable:
             return ()
-        return (audit_record(command, caller, now, workflow_id, run_id, "accepted"),)
+        return (audit_record(asked, caller, now, workflow_id, run_id, "accepted"),)
 
     def write(self, change: Slice, wait: bool = True) -> "asyncio.Future[None]":
         """Commit a slice that belongs to no run."""

@@ -73,6 +73,11 @@ class Command(Request):
     namespace: NamespaceName = "default"
     request_id: RequestId | None = None
 
+    @property
+    def asked(self) -> "Command":
+        """What the client asked: this, unless the core wrapped its command to bring it to a run."""
+        return self
+
 
 class RunCommand(Command):
     """A command to one run: the workflow's current run unless `run_id` names it."""

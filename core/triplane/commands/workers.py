@@ -246,3 +246,8 @@ class ReportOnTask(RunCommand):
     reply: ClassVar[str] = "the reply of the report"
 
     report: SkipValidation[Any]
+
+    @property
+    def asked(self) -> Command:
+        report: Command = self.report
+        return report

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
+from triplane.audit import audit_record
 from triplane.commands.base import Command
 from triplane.commands.messages import AwaitUpdate, QueryRun
 from triplane.commands.workers import (
@@ -140,7 +141,8 @@ class Matching:
         worker = Worker(command.namespace, command.worker_id, command.task_queue, now, now, command.info)
         self.registry.add(worker, self.settings.max_workers)
         reply = {"worker_id": command.worker_id, "registered": True}
-        return _then(self._bus.write(Slice(workers=(worker,))), reply)
+        audit = (audit_record(command, caller, now, "", "", "accepted"),)
+        return _then(self._bus.write(Slice(workers=(worker,), audit=audit)), reply)
 
     def _beat(self, command: HeartbeatWorker, caller: Caller) -> dict[str, Any]:
         key = (command.namespace, command.worker_id)
@@ -151,15 +153,16 @@ class Matching:
     def _deregister(self, command: DeregisterWorker, caller: Caller) -> "asyncio.Future[Any]":
         key = (command.namespace, command.worker_id)
         self.registry.find(key)
-        return self._bus.spawn(self._deregistered(key, caller), f"deregister {command.worker_id}")
+        return self._bus.spawn(self._deregistered(command, key, caller), f"deregister {command.worker_id}")
 
-    async def _deregistered(self, key: WorkerKey, caller: Caller) -> dict[str, Any]:
+    async def _deregistered(self, command: DeregisterWorker, key: WorkerKey, caller: Caller) -> dict[str, Any]:
         self.registry.remove(key)
         self.desk.dismiss(key)
         held = self.leases.of(key)
         released = await asyncio.gather(*(self._release(task_id, key, caller) for task_id in held))
         recovered = sum(1 for task_id, did in zip(held, released, strict=True) if did and task_id.startswith("wt-"))
-        await self._bus.write(Slice(removed_workers=(key,)))
+        audit = (audit_record(command, caller, self._bus.clock.now(), "", "", "accepted"),)
+        await self._bus.write(Slice(removed_workers=(key,), audit=audit))
         return {"worker_id": key[1], "recovered_workflow_task_count": recovered}
 
     async def _release(self, task_id: str, worker: WorkerKey, caller: Caller) -> bool:

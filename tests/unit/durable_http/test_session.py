@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from triplane.payloads import decode, encode, envelope
+from triplane.queries import ReadAudit
 from triplane_durable.config import DurableConfig
 from triplane_durable.contract import cluster_info, control_plane
 from triplane_durable.routes import ROUTES, find_route
@@ -289,3 +290,19 @@ async def test_no_body_is_ever_answered_with_a_500(wire, entry, body, data):
 
 def test_the_encoder_is_the_one_the_workers_decode():
     assert decode(encode({"a": 1})) == {"a": 1}
+
+
+async def test_what_workers_do_is_in_the_audit_log_under_their_own_commands(wire):
+    await started(wire)
+    await registered(wire)
+    await complete(wire, await poll(wire), ACTIVITY)
+    activity = await poll(wire, "activity")
+    attempt = {"activity_attempt_id": activity["activity_attempt_id"], "lease_owner": "worker"}
+    await wire.send("POST", f"worker/activity-tasks/{activity['task_id']}/heartbeat", attempt)
+    await wire.send("POST", f"worker/activity-tasks/{activity['task_id']}/complete", {**attempt, "result": envelope(5)})
+    await wire.send("DELETE", "worker/registrations/worker")
+    lines = wire.connection.query(ReadAudit())
+    assert [line["command"] for line in reversed(lines)] == [
+        "start_run", "register_worker", "complete_workflow_task", "complete_activity", "deregister_worker",
+    ]  # fmt: skip
+    assert {line["principal"] for line in lines} == {"local"} and lines[1]["workflow_id"] == "w"
