@@ -33,11 +33,17 @@ SETTLE_S: Final = 1.0
 
 
 class RunEnded(Exception):
-    """The run is closed, so there is nothing to show; `run` is how it ended."""
+    """The run is closed, so there is nothing to show.
+
+    Attributes:
+        run: how it ended.
+        directory: made for it already, if it was.
+    """
 
     def __init__(self, run: Run) -> None:
         super().__init__(f"run {run.run_id} of {run.workflow_id!r} is {run.status}")
         self.run = run
+        self.directory: FaceDirectory | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +106,7 @@ class FaceBuilder:
             NotOurDirectory, NoFreePort, OSError: it cannot have one; nothing is left open.
             RunEnded: there is nothing to show any more.
         """
+        self.view(run)
         directory = await self.directory(run)
         keys = await asyncio.to_thread(_keys_for, directory)
         face = Face(self._gateway, run, directory, keys)
@@ -111,8 +118,10 @@ class FaceBuilder:
             face.show(self.view(run), identity, self._gateway.clock.now)
             shown(face)
             await asyncio.to_thread(directory.write_contact, self._contact(face, identity))
-        except BaseException:
+        except BaseException as exc:
             await face.close(self._doorkeeper)
+            if isinstance(exc, RunEnded):
+                exc.directory = directory
             raise
         return face
 

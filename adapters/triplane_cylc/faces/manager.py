@@ -29,6 +29,8 @@ from triplane_cylc.faces.policy import Priority, due, is_delayed, is_exposed, pr
 from triplane_cylc.transport.ports import NoFreePort
 
 TICK_S: Final = 0.2
+# How long a run that could not get a face waits before it tries again: ports come free, folders are moved aside.
+RETRY_S: Final = 10.0
 CANNOT_OPEN: Final = (NotOurDirectory, NoFreePort, RunEnded, OSError, zmq.ZMQError, GatewayError)
 _PAGE: Final = 500
 
@@ -53,6 +55,7 @@ class FaceManager:
         self._line: list[Priority] = []
         self._waiting: dict[str, Run] = {}
         self._is_full = False
+        self._again: dict[str, tuple[float, Run]] = {}
         self._young: dict[str, Run] = {}
         self._retained: dict[str, tuple[float, FaceDirectory, bool]] = {}
         self._opening: dict[str, asyncio.Task[Face]] = {}
@@ -174,6 +177,7 @@ class FaceManager:
     def _run_closed(self, run: Run) -> None:
         self._young.pop(run.run_id, None)
         self._waiting.pop(run.run_id, None)
+        self._again.pop(run.run_id, None)
         self.without.pop(run.run_id, None)
         face = self.faces.pop(run.run_id, None)
         if face is not None:
@@ -240,6 +244,10 @@ class FaceManager:
                     break
                 del self._young[run_id]
                 self._stand_in_line(run)
+            for run_id, (when, run) in tuple(self._again.items()):
+                if when <= asyncio.get_running_loop().time():
+                    del self._again[run_id]
+                    self._stand_in_line(run)
             self._open_waiting()
             await self._remove_old_directories(now)
 
@@ -284,9 +292,10 @@ class FaceManager:
         try:
             await self._open(run)
         except RunEnded:
-            pass
+            self.without.pop(run.run_id, None)
         except CANNOT_OPEN as exc:
             self._note_without(run, str(exc))
+            self._again[run.run_id] = (asyncio.get_running_loop().time() + RETRY_S, run)
 
     async def _open(self, run: Run) -> Face:
         """Open the run's face once, however many ask for it at the same time."""
@@ -303,8 +312,10 @@ class FaceManager:
                 return face
             try:
                 face = await self._builder.open(run, self._take_in)
-            except BaseException:
+            except BaseException as exc:
                 self.faces.pop(run.run_id, None)
+                if isinstance(exc, RunEnded) and exc.directory is not None:
+                    self._retain_of(exc.directory, exc.run)
                 raise
             self._retained.pop(face.directory.path.name, None)
             self.without.pop(run.run_id, None)
@@ -318,8 +329,7 @@ class FaceManager:
     async def _close(self, face: Face, run: Run) -> None:
         async with self._lock(run):
             await self._builder.close(face, shutdown_reason(run))
-            closed = run.closed if run.closed is not None else self._gateway.clock.now()
-            self._retain(face.directory, closed, keep_files=run.engine == "graph")
+            self._retain_of(face.directory, run)
             log.info("cylc_face_closed", workflow_id=run.workflow_id, face=face.directory.path.name)
         self._open_waiting()
 
@@ -360,23 +370,23 @@ class FaceManager:
             # A contact file without a process behind it is a ghost to every client (T27).
             await asyncio.to_thread(directory.remove_contact)
             if run is None:
-                self._retain(directory, *self._fate_of(directory))
+                self._retain_left_over(directory)
         await asyncio.gather(*(self._open_quietly(run) for run in again))
         for run in open_runs.values():
             self._consider(run)
 
-    def _fate_of(self, directory: FaceDirectory) -> tuple[float, bool]:
-        """When the run of a left-over directory closed, and whether its files are kept; unknown runs' are."""
+    def _retain_left_over(self, directory: FaceDirectory) -> None:
+        """Keep an earlier process's directory for its time; the files of a run that is not known are never removed."""
         mark = directory.mark
         try:
             query = DescribeRun(namespace=mark.namespace, workflow_id=mark.workflow_id, run_id=mark.uuid)
-            run: Run = self._connection.query(query).run
+            self._retain_of(directory, self._connection.query(query).run)
         except (GatewayError, ValueError):
-            return self._gateway.clock.now(), True
-        return run.closed if run.closed is not None else self._gateway.clock.now(), run.engine == "graph"
+            self._retained[directory.path.name] = (self._gateway.clock.now(), directory, True)
 
-    def _retain(self, directory: FaceDirectory, closed: float, keep_files: bool) -> None:
-        self._retained[directory.path.name] = (closed, directory, keep_files)
+    def _retain_of(self, directory: FaceDirectory, run: Run) -> None:
+        closed = run.closed if run.closed is not None else self._gateway.clock.now()
+        self._retained[directory.path.name] = (closed, directory, run.engine == "graph")
 
     async def _remove_old_directories(self, now: float) -> None:
         for name, (closed, directory, keep_files) in tuple(self._retained.items()):

@@ -5,6 +5,8 @@ import asyncio
 import pytest
 
 import triplane.testing.house as house_module
+import triplane_cylc.faces.manager as manager_module
+from gateway_process import free_ports
 from interop.cylc_house import CylcHouse
 from triplane.commands import HoldTasks, ReleaseTasks, StartRun, StopRun
 from triplane.entities import Run
@@ -125,3 +127,28 @@ async def test_a_run_that_ended_in_a_burst_loses_its_face_all_the_same(tmp_path)
         commands = [HoldTasks(workflow_id=house.workflow_id, task_globs=("1/a",)), StopRun(workflow_id=house.workflow_id)]
         await asyncio.gather(*(house.gateway.bus.send(command) for command in commands))
         await eventually("its contact file is gone", lambda: not (house.service() / "contact").exists())
+
+
+async def test_a_run_for_which_no_port_is_left_gets_its_face_when_one_is_free_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(manager_module, "RETRY_S", 0.1)
+    first, second = free_ports(2)
+    async with CylcHouse(tmp_path, ports=(first, second)) as house:
+        await house.face()
+        await house.gateway.bus.send(StartRun(workflow_id="second", engine="still", workflow_type="still"))
+        manager = house.adapter._manager
+        await eventually("it is known to go without", lambda: manager.without)
+        (reason,) = manager.without.values()
+        assert f"between {first} and {second}; widen adapters.cylc.ports" in reason
+        await house.close_run()
+        await house.face("second")
+        await eventually("it goes without no more", lambda: manager.without == {})
+
+
+async def test_a_run_whose_name_was_taken_gets_its_face_when_the_folder_is_moved_aside(tmp_path, monkeypatch):
+    monkeypatch.setattr(manager_module, "RETRY_S", 0.1)
+    (tmp_path / "cylc-run" / "conformance").mkdir(parents=True)
+    async with CylcHouse(tmp_path) as house:
+        manager = house.adapter._manager
+        await eventually("it is known to go without", lambda: manager.without)
+        (tmp_path / "cylc-run" / "conformance").rename(tmp_path / "aside")
+        await house.face()
