@@ -88,7 +88,7 @@ class Steering:
         if reason:
             data["reason"] = reason
         self._step.emit("StopRequested", data)
-        self._pool.stop_reason = reason or "stopped"
+        self._pool.stop_reason = reason
         match mode:
             case StopMode.LEAVE:
                 self._step.end("cancelled", "stopped")
