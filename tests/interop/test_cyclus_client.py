@@ -76,6 +76,36 @@ def test_a_simulation_started_over_http_is_seen_and_ended_here(tmp_path, websock
         assert answer["event"] == "shutdown"
 
 
+def test_graphs_and_durable_runs_are_watched_and_ended_here_too(tmp_path, websocket_bin):
+    with GatewayProcess(tmp_path) as gateway:
+        flow = tmp_path / "flow" / "flow.cylc"
+        flow.parent.mkdir()
+        flow.write_text(
+            "[scheduling]\n cycling mode = integer\n initial cycle point = 1\n [[graph]]\n  R1 = a => b\n"
+            "[runtime]\n [[a]]\n  script = sleep 60\n [[b]]\n"
+        )
+        gateway.cli("start", str(flow.parent), "--id", "graph-1")
+        gateway.cli("start", "orders", "--queue", "q", "--id", "orders-1")
+        for workflow_id, tasks in [("graph-1", ["a", "b"]), ("orders-1", [])]:
+            names, shown, history, answer = talk(
+                websocket_bin, gateway, f"/runs/{workflow_id}?tables=all",
+                event("table_names_request"), event("pause"), event("table_data", table="Tasks", orient="columns"),
+                event("unpause"), event("table_data", table="History", orient="records"), event("shutdown", when="now"),
+            )  # fmt: skip
+            assert names["data"] == ["History", "Jobs", "Tasks"]
+            assert set(shown["data"]["name"].values()) <= set(tasks) and bool(shown["data"]["name"]) == bool(tasks)
+            happened = [record["event"] for record in history["data"]]
+            assert {"WorkflowStarted", "RunPaused", "RunResumed"} <= set(happened)
+            assert answer["event"] == "shutdown"
+        _await(lambda: all(r["status"] == "terminated" for r in _listed(gateway)), "both runs to end")
+
+
+def _listed(gateway: GatewayProcess) -> list[dict]:
+    listed = [gateway.http("GET", f"/api/workflows/{workflow_id}")[1] for workflow_id in ("graph-1", "orders-1")]
+    assert len(listed) == 2
+    return listed
+
+
 def test_a_killed_gateway_takes_the_simulation_up_again_and_leaves_no_child_behind(tmp_path, websocket_bin):
     gateway = GatewayProcess(tmp_path)
     (gateway.definitions / "slow.json").write_text(json.dumps(SLOW))

@@ -25,6 +25,7 @@ from triplane.simulations.framing import LENGTH, Decoder, encode
 _PR_SET_PDEATHSIG = 1
 MAX_REQUEST_BYTES = 1 << 26
 MAX_REASON = 2_000
+NICENESS = 5
 
 
 def main(arguments: list[str]) -> None:
@@ -120,6 +121,8 @@ def _confine(parent: int, memory_bytes: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
+    # The gateway answers its clients first, however hard a model computes.
+    os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if memory_bytes:
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))

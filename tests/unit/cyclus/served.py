@@ -9,6 +9,7 @@ from typing import Any
 
 import websockets
 
+from triplane.auth import Authenticator
 from triplane_cyclus import CyclusAdapter
 from triplane_cyclus.config import CyclusConfig
 from unit.simulation.harness import House, house
@@ -80,9 +81,11 @@ class WebsocketClient:
 
 
 @asynccontextmanager
-async def served(folder: Path, definitions: Sequence[str] = (), **config: Any) -> AsyncIterator[Wire]:
+async def served(
+    folder: Path, definitions: Sequence[str] = (), authenticator: Authenticator | None = None, **config: Any
+) -> AsyncIterator[Wire]:
     """The wire up, and down in the end."""
-    async with house(folder, definitions) as home:
+    async with house(folder, definitions, authenticator=authenticator) as home:
         adapter = CyclusAdapter()
         await adapter.start(home.gateway, CyclusConfig(port=0, **config))
         try:

@@ -1,12 +1,14 @@
 """The wire over real sockets: who gets what, in which order, and what happens to those who misbehave."""
 
 import asyncio
+import hashlib
 import json
 
 import pytest
 import websockets
 
 from triplane.adapter import AdapterError
+from triplane.auth import Authenticator, Role, TokenEntry
 from triplane.commands import StartRun, StopMode, StopRun
 from triplane_cyclus import CyclusAdapter
 from triplane_cyclus.config import CyclusConfig
@@ -246,6 +248,33 @@ async def test_a_foreign_page_is_refused_and_a_local_one_is_not(tmp_path):
         assert refused.value.response.status_code == 403
         async with wire.client(origin="http://localhost:4200") as client:
             assert await client.silent()
+
+
+async def test_tokens_decide_who_comes_in_and_what_they_may_do(tmp_path):
+    tokens = [
+        TokenEntry(name, hashlib.sha256(name.encode()).digest(), frozenset({role}), frozenset({space}))
+        for name, role, space in [
+            ("watcher", Role.VIEWER, "default"), ("driver", Role.OPERATOR, "default"), ("stranger", Role.OPERATOR, "elsewhere"),
+            ("worker", Role.WORKER, "default"),
+        ]
+    ]  # fmt: skip
+    async with served(tmp_path, authenticator=Authenticator(tokens)) as wire:
+        for token, status in [(None, 401), ("wrong", 401), ("stranger", 403), ("worker", 403)]:
+            with pytest.raises(websockets.InvalidStatus) as refused:
+                await websockets.connect(wire.address, additional_headers={"Authorization": f"Bearer {token}"} if token else {})
+            assert refused.value.response.status_code == status, token
+        as_driver, as_watcher = ({"Authorization": f"Bearer {name}"} for name in ("driver", "watcher"))
+        async with (
+            wire.client(additional_headers=as_driver) as driver,
+            wire.client(additional_headers=as_watcher) as watcher,
+        ):
+            assert (await driver.ask("load", input=SLOW, paused=True))["params"] == {"status": "ok"}
+            assert (await watcher.next())["event"] == "loaded"
+            assert (await watcher.ask("table_data", table="Info"))["data"]["index"] == [0]
+            for event in ("pause", "unpause", "shutdown"):
+                assert (await watcher.ask(event))["params"] == {"event": event, "code": "not_allowed"}
+            assert (await watcher.ask("load"))["params"] == {"status": "error"}
+            assert (await driver.ask("shutdown"))["event"] == "shutdown"
 
 
 @pytest.mark.parametrize("path", ["/runs/", "/runs/a/b", "/runs/..%2F..%2Fetc", "/runs/" + "x" * 200])

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from triplane.auth import LoopbackPeer
+from triplane.auth import Authenticator, SocketOwner
 from triplane.clock import ManualClock
 from triplane.commands import StartRun
 from triplane.commands.base import RunCommand
@@ -101,12 +101,15 @@ def models_of_this_folder() -> Iterator[None]:
 class House:
     """A gateway in this process, with one connection."""
 
-    def __init__(self, folder: Path, definitions: Sequence[str] = (), **settings: Any) -> None:
+    def __init__(
+        self, folder: Path, definitions: Sequence[str] = (), authenticator: Authenticator | None = None, **settings: Any
+    ) -> None:
         self.store = open_store(folder)
         self.models = ModelService(SimulationSettings(**settings))
         self.gateway = Gateway(
-            self.store, {"simulation": SimulationEngine()}, [self.models], definition_directories=definitions
-        )
+            self.store, {"simulation": SimulationEngine()}, [self.models],
+            definition_directories=definitions, authenticator=authenticator,
+        )  # fmt: skip
         self.connection: Connection
 
     async def start_model(self, name: str, workflow_id: str = WORKFLOW, **fields: Any) -> Any:
@@ -137,7 +140,7 @@ async def house(folder: Path, definitions: Sequence[str] = (), **settings: Any) 
     """A gateway that is started, and stopped in the end."""
     built = House(folder, definitions, **settings)
     await built.gateway.start()
-    built.connection = built.gateway.open_connection("test", "here", LoopbackPeer("127.0.0.1"))
+    built.connection = built.gateway.open_connection("test", "here", SocketOwner(0))
     try:
         yield built
     finally:
