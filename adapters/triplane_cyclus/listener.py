@@ -14,11 +14,11 @@ from triplane.deltas import DeltaFilter
 from triplane.errors import GatewayError, LimitReached, NotAllowed, ShuttingDown, Unauthenticated
 from triplane.gateway import Gateway
 from triplane_cyclus.channel import Channel
-from triplane_cyclus.client import Client
+from triplane_cyclus.client import TRY_AGAIN_LATER, Client
 from triplane_cyclus.config import CyclusConfig
 from triplane_cyclus.origins import origin_allowed
 from triplane_cyclus.reading import Place, find_run
-from triplane_cyclus.session import Session
+from triplane_cyclus.session import POLICY_VIOLATION, Session
 from triplane_cyclus.sockets import listening_sockets
 
 log = structlog.get_logger(room="cyclus")
@@ -146,10 +146,13 @@ class Listener:
         if after is None and request.query.get("deltas") != "1":
             return
         if after is not None and not _CURSOR.fullmatch(after):
-            client.close(1008, "after must be a cursor: a whole number")
+            client.close(POLICY_VIOLATION, "after must be a cursor: a whole number")
             return
         wanted = DeltaFilter(frozenset({place.namespace}), place.workflow_id)
-        client.follow(connection.subscribe(wanted, None if after is None else int(after)))
+        try:
+            client.follow(connection.subscribe(wanted, None if after is None else int(after)))
+        except GatewayError as error:
+            client.close(TRY_AGAIN_LATER, error.message)
 
     async def _read(self, ws: web.WebSocketResponse, client: Client) -> None:
         count = 0

@@ -152,6 +152,11 @@ async def test_changes_are_pushed_and_resumed_by_cursor(tmp_path):
             assert await client.until("delta") == frames[4]
 
 
+async def test_a_cursor_that_is_none_is_told_and_the_connection_closed(tmp_path):
+    async with served(tmp_path) as wire, wire.client("/?after=yesterday") as client:
+        assert await client.closed() == (1008, "after must be a cursor: a whole number")
+
+
 async def test_hold_release_and_trigger_are_extras_of_this_wire(tmp_path):
     async with served(tmp_path) as wire, wire.client() as client:
         await client.ask("load", input=SLOW, paused=True)
