@@ -80,7 +80,8 @@ def measure(port: int, pid: int, connections: int, seconds: float) -> Sample:
 
 async def _measure(port: int, pid: int, connections: int, seconds: float) -> Sample:
     loop = asyncio.get_running_loop()
-    ids, prefix, latencies = itertools.count(), uuid.uuid4().hex[:12].encode(), []
+    ids, prefix = itertools.count(), uuid.uuid4().hex[:12].encode()
+    latencies: list[float] = []
     failed: asyncio.Future[None] = loop.create_future()
     starters = []
     for _ in range(connections):

@@ -14,10 +14,11 @@ PACKAGES = ("triplane", "aiohttp", "uvloop", "orjson", "pyzmq", "msgpack", "apsw
 
 EXPLANATION = """
 Each row runs the floor and a real `triplane serve` (all wires on, durable, temporary data directory) in turns within one
-run. The ratio is the median over the repetitions of ours / floor; *spread* is (greatest - least ratio) / median, and above
-30 % the row is worth repeating. For rates higher is better, for times lower is better. Absolute figures are medians of
-this run on this box, with clients and servers sharing its cores: they are context, not claims. Floors are in
-`tests/bench/floors/`; `make bench` writes this file.
+run. The ratio is the median over the repetitions of ours / floor; for rates higher is better, for times lower is better.
+*Spread* is (greatest - least ratio) / median, and above 30 % the row is worth repeating. *CPU* is the server's CPU time per
+operation, ours / floor, which is steadier than any rate. Absolute figures are medians of this run on this box, with clients
+and servers sharing its cores: they are context, not claims. Floors are in `tests/bench/floors/`; `make bench` writes this
+file.
 """
 
 
@@ -35,12 +36,12 @@ def goal(comparison: Comparison) -> str:
 
 def table(comparisons: list[Comparison]) -> str:
     """Markdown, one row for each comparison."""
-    lines = ["| what | at once | ratio | goal | reached | spread | ours | floor |", "|---|---|---|---|---|---|---|---|"]
+    lines = ["| what | at once | ratio | goal | reached | spread | CPU | ours | floor |", "|---|---|---|---|---|---|---|---|---|"]
     for each in comparisons:
         ours, floor = Comparison.median(each.our_samples), Comparison.median(each.floor_samples)
         lines.append(
             f"| {each.title} | {each.clients} | **{each.ratio:.2f}** | {goal(each)} | {'yes' if each.reached else 'no'} "
-            f"| {each.spread:.0%} | {figures(ours)} | {figures(floor)} |"
+            f"| {each.spread:.0%} | {ours.cpu_us / floor.cpu_us:.1f}x | {figures(ours)} | {figures(floor)} |"
         )
     return "\n".join(lines) + "\n"
 
