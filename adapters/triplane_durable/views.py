@@ -56,7 +56,7 @@ def run_view(run: Run, detail: RunDetail, newest: Run) -> dict[str, Any]:
     execution_s, run_s = options.get("execution_timeout_s"), options.get("run_timeout_s")
     is_current, is_open = newest.run_id == run.run_id, run.is_open
     body = run_summary(run, detail) | {
-        "closed_reason": run.closed_reason,
+        "closed_reason": run.closed_reason or (None if run.is_open else run.status),
         "run_number": run.run_number,
         "run_count": newest.run_number,
         "is_current_run": is_current,
