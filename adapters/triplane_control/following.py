@@ -25,7 +25,7 @@ def wait_until_closed(client: ControlClient, namespace: str, workflow_id: str, r
         if status:
             status.update(line)
         elif not quiet and line != shown:
-            console.print(line)
+            console.print(line, markup=False)
         shown = line
 
     if status:

@@ -32,6 +32,11 @@ def _message(run: dict[str, Any]) -> str:
     return "" if run["status_message"] == run["status"] else str(run["status_message"])
 
 
+def visible(text: str) -> Text:
+    """Text that clients made up, as it may be shown on a terminal: no markup, and no control character but as its escape."""
+    return Text("".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text))
+
+
 def print_runs(runs: Iterable[dict[str, Any]], namespace: str) -> None:
     """One line a run."""
     table = Table("workflow", "run", "engine", "type", "status", "started", "message", box=None, pad_edge=False)
@@ -40,13 +45,14 @@ def print_runs(runs: Iterable[dict[str, Any]], namespace: str) -> None:
         count += 1
         status = Text(state_of(run), style=COLOURS.get(run["status"], ""))
         table.add_row(
-            run["workflow_id"], str(run["run_number"]), run["engine"], run["workflow_type"], status, moment(run["created"]), _message(run)
+            run["workflow_id"], str(run["run_number"]), visible(run["engine"]), visible(run["workflow_type"]), status,
+            moment(run["created"]), visible(_message(run)),
         )
     console = Console()
     if count:
         console.print(table)
     else:
-        console.print(f"no workflows in namespace {namespace!r}; `triplane start` begins one")
+        console.print(f"no workflows in namespace {namespace!r}; `triplane start` begins one", markup=False)
 
 
 def print_view(view: dict[str, Any]) -> None:
@@ -62,7 +68,7 @@ def print_view(view: dict[str, Any]) -> None:
     }  # fmt: skip
     for name, value in rows.items():
         if value and value != "-":
-            console.print(Text(f"{name:10}", style="bold"), Text(value), sep="")
+            console.print(Text(f"{name:10}", style="bold"), visible(value), sep="")
     if view["tasks"]:
         console.print()
         print_tasks(view["tasks"], console)
@@ -74,7 +80,7 @@ def print_tasks(tasks: list[dict[str, Any]], console: Console) -> None:
     for task in tasks[-200:]:
         flags = " ".join(flag for flag in ("held", "queued", "runahead") if task[f"is_{flag}"])
         state = Text(task["state"], style=COLOURS.get(task["state"], ""))
-        table.add_row(f"{task['cycle']}/{task['name']}", state, flags, str(task["submit_num"]), moment(task["updated"]))
+        table.add_row(visible(f"{task['cycle']}/{task['name']}"), state, flags, str(task["submit_num"]), moment(task["updated"]))
     if len(tasks) > 200:
         console.print(f"(the newest 200 of {len(tasks)} tasks)")
     console.print(table)
@@ -83,7 +89,8 @@ def print_tasks(tasks: list[dict[str, Any]], console: Console) -> None:
 def print_event(event: dict[str, Any]) -> None:
     """One event of a history in one line."""
     data = json.dumps(event["data"], default=str, ensure_ascii=False)
-    print(f"{event['seq']:>6}  {moment(event['time'])}  {event['name']:30} {event['wire']:8} {event['principal']:12} {data}")
+    line = f"{event['seq']:>6}  {moment(event['time'])}  {event['name']:30} {event['wire']:8} {event['principal']:12} {data}"
+    print(visible(line).plain)
 
 
 def summary(run: dict[str, Any], tasks: Iterable[dict[str, Any]]) -> str:
