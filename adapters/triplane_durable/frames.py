@@ -1,7 +1,7 @@
 """Requests and responses of the durable wire as values; bytes in, bytes out, no I/O."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +9,7 @@ import orjson
 
 from triplane.errors import InvalidFields, TooLarge
 from triplane.jsontext import to_json
+from triplane.values import value
 
 MAX_DEPTH = 100
 VERSION_HEADERS = {
@@ -17,7 +18,7 @@ VERSION_HEADERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Request:
     """One HTTP request, as far as a session needs it.
 
@@ -34,7 +35,7 @@ class Request:
     body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Response:
     """Status, JSON body and extra headers."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from triplane.commands.base import Access
+from triplane.values import value
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Route:
     operation: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Call:
     """A request that has passed all checks.
 

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 
 from triplane.entities import Job, Rows, Run, RunDetail, Task, TaskKey
 from triplane.events import Event
+from triplane.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Delta:
     """One committed step of one run.
 

@@ -5,21 +5,22 @@ restart `Engine.recover` returns them again for whatever is still open.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from triplane.values import value
 
 if TYPE_CHECKING:
     from triplane.commands.base import Command
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Effect:
     """Root of all effects; `run_id` is the run that asked."""
 
     run_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class OfferTask(Effect):
     """Put a task in its queue, for a worker's poll to lease.
 
@@ -40,14 +41,14 @@ class OfferTask(Effect):
     fairness_key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class WithdrawTask(Effect):
     """Take a task out of its queue, if it is still there."""
 
     task_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class SubmitJob(Effect):
     """Submit one job of a graph task; submitting the same (cycle, name, submit_num) again must be harmless.
 
@@ -62,7 +63,7 @@ class SubmitJob(Effect):
     spec: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class KillJob(Effect):
     """Kill a job, wherever it is."""
 
@@ -73,7 +74,7 @@ class KillJob(Effect):
     job_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class PollJob(Effect):
     """Find out how a job stands and report it."""
 
@@ -84,7 +85,7 @@ class PollJob(Effect):
     job_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class StartModel(Effect):
     """Start (or resume) a simulation's child process.
 
@@ -99,26 +100,26 @@ class StartModel(Effect):
     checkpoint: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class StepModel(Effect):
     """Let the child compute one time step; it answers with `ModelStepped`."""
 
     step: int
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class StopModel(Effect):
     """End a simulation's child process."""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Dispatch(Effect):
     """Send a command into another (or the same) run, as the system; give it a request id so that twice is once."""
 
     command: "Command"
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Resolve(Effect):
     """Tell an in-memory waiter of the core (matching, updates) that something happened; lost on restart by design."""
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from triplane.values import value
+
 TaskKey = tuple[str, str]
 """(cycle, name) of a task within its run."""
 
@@ -27,8 +29,8 @@ E = TypeVar("E", "Run", "RunDetail", "Task", "Job")
 def evolve(entity: E, **changes: Any) -> E:
     """A copy of a frozen entity with some fields replaced; cheaper than `dataclasses.replace`, and unchecked."""
     new = object.__new__(type(entity))
-    # Straight into the dictionary: these classes are frozen, have no slots, and this runs several times in every step.
-    new.__dict__.update(entity.__dict__, **changes)
+    # The whole dictionary at once: these classes are frozen, have no slots, and this runs several times in every step.
+    object.__setattr__(new, "__dict__", entity.__dict__ | changes)
     return new
 
 
@@ -162,7 +164,7 @@ class Job:
         return (self.cycle, self.name, self.submit_num)
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Timer:
     """A durable alarm of a run: at `fire_at` (wall-clock seconds) the run is sent `FireTimer(timer_id)`."""
 
@@ -171,7 +173,7 @@ class Timer:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Rows:
     """Rows appended to one of a run's tables.
 

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from triplane.values import value
 
-@dataclass(frozen=True, slots=True)
+
+@value()
 class Event:
     """One fact, appended once and never changed.
 

@@ -11,9 +11,10 @@ from typing import Any, Protocol
 from triplane.entities import Job, Namespace, Rows, Run, RunDetail, Task, TaskKey, Timer, Worker
 from triplane.events import Event
 from triplane.queries import RunPage
+from triplane.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class AuditRecord:
     """One line of the audit log: who asked for what, from where, and what came of it.
 
@@ -35,7 +36,7 @@ class AuditRecord:
     summary: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class RequestRecord:
     """An answered request id: principal, namespace and id are the key.
 
