@@ -96,20 +96,31 @@ def install(directory: Path, origin: str, source: Mapping[str, Any]) -> None:
     """
     marker = directory / INSTALLED
     before = marker.read_text().strip() if marker.is_file() else ""
-    if before == origin:
+    # All but the logs of a run that is over may have been cleared away before it was continued.
+    if before == origin and (directory / "share").is_dir():
         return
-    for place in _FROM_BEFORE:
-        if (directory / place).exists():
-            kept = directory / ARCHIVE / (_UNSAFE.sub("_", before) or "unknown") / place
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(kept, ignore_errors=True)
-            os.replace(directory / place, kept)
-    for folder in (*_FROM_BEFORE, DEFINITION.parent):
-        (directory / folder).mkdir(parents=True, exist_ok=True)
+    if before != origin:
+        _put_away(directory, _UNSAFE.sub("_", before) or "unknown")
+    (directory / DEFINITION).parent.mkdir(parents=True, exist_ok=True)
     (directory / DEFINITION).write_text(str(source.get("text", "")))
     if source.get("directory"):
         _copy_source(Path(source["directory"]), directory)
     _write_atomically(marker, f"{origin}\n")
+    for place in _FROM_BEFORE:
+        (directory / place).mkdir(parents=True, exist_ok=True)
+
+
+def _put_away(directory: Path, name: str) -> None:
+    """Move what another chain of runs left to `archive/NAME`; what lies there already stays, and gets company."""
+    for place in _FROM_BEFORE:
+        kept = directory / ARCHIVE / name / place
+        number = 1
+        while kept.exists():
+            number += 1
+            kept = directory / ARCHIVE / f"{name}-{number}" / place
+        if (directory / place).exists():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(directory / place, kept)
 
 
 def _copy_source(source: Path, directory: Path) -> None:
