@@ -9,7 +9,7 @@ from triplane_durable.frames import iso_time
 WORKFLOW_TASK_COMMANDS = (
     "schedule_activity", "start_timer", "record_side_effect", "record_version_marker", "upsert_search_attributes",
     "upsert_memo", "open_condition_wait", "record_local_activity", "complete_update", "fail_update",
-    "complete_workflow", "fail_workflow",
+    "complete_workflow", "fail_workflow", "continue_as_new", "cancel_selection_operation",
 )  # fmt: skip
 
 _COPIED = (
