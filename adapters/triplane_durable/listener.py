@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from aiohttp import web
 
 from triplane.adapter import AdapterError
-from triplane.auth import BearerToken, Credential, LoopbackPeer, is_loopback
+from triplane.auth import BearerToken, Credential, LoopbackPeer
 from triplane.connection import Connection
 from triplane.errors import GatewayError
 from triplane.gateway import Gateway
@@ -196,7 +196,7 @@ def _is_local_name(name: str) -> bool:
     try:
         return ip_address(name).is_loopback
     except ValueError:
-        return is_loopback(name) if name == "" else False
+        return False
 
 
 def _json(status: int, body: Any) -> web.Response:
