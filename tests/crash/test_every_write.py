@@ -11,21 +11,23 @@ from crash.slices import Script
 from crash.vfs import LOST, VARIANTS, FaultyVFS, Trace, write_image
 from triplane.store.sqlite import open_store, writer
 
+COMMITS = 30
+
 
 @pytest.fixture(autouse=True)
 def frequent_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that fifty commands copy the log into the file several times."""
+    """So that a few commits copy the log into the file several times."""
     monkeypatch.setattr(writer, "CHECKPOINT_PAGES", 60)
 
 
 def record(directory: Path) -> tuple[Trace, list[dict[str, Any]]]:
-    """Run fifty commits; the mark of number n stands where commit n was acknowledged, `states[n]` is what it left."""
+    """Run the script; the mark of number n stands where commit n was acknowledged, `states[n]` is what it left."""
     trace = Trace()
     vfs = FaultyVFS(trace)
     store = open_store(directory, vfs=vfs.name)
     trace.mark(0)
     states = [contents(store)]
-    for number, change in enumerate(Script().slices(50), 1):
+    for number, change in enumerate(Script().slices(COMMITS), 1):
         store.writer.commit([change])
         trace.mark(number)
         states.append(contents(store))
@@ -36,6 +38,7 @@ def record(directory: Path) -> tuple[Trace, list[dict[str, Any]]]:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_crash_at_any_write_or_sync_loses_nothing_acknowledged(tmp_path: Path, variant: str):
     trace, states = record(tmp_path / "live")
+    unsynced = FaultyVFS(syncs=False)
     acknowledged, checked = -1, 0
     for length, operation in enumerate(trace.operations, 1):
         if operation.kind == "mark":
@@ -45,7 +48,7 @@ def test_a_crash_at_any_write_or_sync_loses_nothing_acknowledged(tmp_path: Path,
             continue  # lost again: the disk is as it was behind the operation before
         image = tmp_path / "image"
         write_image(trace.image(length, variant, seed=length), image)
-        store = open_store(image)
+        store = open_store(image, vfs=unsynced.name)
         try:
             found = contents(store)
             if acknowledged >= 0:
@@ -55,8 +58,8 @@ def test_a_crash_at_any_write_or_sync_loses_nothing_acknowledged(tmp_path: Path,
             store.close()
             shutil.rmtree(image)
         checked += 1
-    assert acknowledged == 50
-    assert checked > (50 if variant == LOST else 300)
+    assert acknowledged == COMMITS
+    assert checked > (COMMITS if variant == LOST else 5 * COMMITS)
     kinds = {operation.kind for operation in trace.operations if operation.path == "triplane.sqlite"}
     assert {"write", "sync"} <= kinds, "the log was never copied into the file, so that was not tested"
 

@@ -81,6 +81,7 @@ async def test_recovery_gives_a_prefix_with_everything_acknowledged(
 ):
     monkeypatch.setattr(writer, "CHECKPOINT_PAGES", 60)
     recording = await record(tmp_path / "live")
+    unsynced = FaultyVFS(syncs=False)
     everything = request_ids(recording.states[-1])
     commits, checked, again = -1, 0, 0
     for length, operation in enumerate(recording.trace.operations, 1):
@@ -91,7 +92,7 @@ async def test_recovery_gives_a_prefix_with_everything_acknowledged(
             continue  # lost again: the disk is as it was behind the operation before
         image = tmp_path / "image"
         write_image(recording.trace.image(length, variant, seed=length), image)
-        store = open_store(image)
+        store = open_store(image, vfs=unsynced.name)
         found = contents(store)
         findings = store.check()
         store.close()
@@ -102,16 +103,16 @@ async def test_recovery_gives_a_prefix_with_everything_acknowledged(
         assert applied == everything[: len(applied)]
         assert recording.promised(length) <= set(applied)
         if checked % (2 if variant == LOST else SEND_AGAIN_AT_EVERY) == 0:
-            await send_everything_again(image, recording)
+            await send_everything_again(image, recording, unsynced)
             again += 1
         shutil.rmtree(image)
         checked += 1
     assert checked > (50 if variant == LOST else 300) and again > 10
 
 
-async def send_everything_again(directory: Path, recording: Recording) -> None:
+async def send_everything_again(directory: Path, recording: Recording, vfs: FaultyVFS) -> None:
     """A client that lost its answers repeats itself; the runs end up as if nothing had happened."""
-    house = await CrashHouse(directory).open()
+    house = await CrashHouse(directory, vfs).open()
     connection = house.connect()
     for command in script():
         if isinstance(command, StopRun):

@@ -108,13 +108,18 @@ class FaultyVFS(apsw.VFS):
     Attributes:
         before: called with each operation before it is done; may raise one of apsw's errors to make it fail.
         default: whether everything that names no VFS uses this one.
+        syncs: False spares the real syncs, for a store that is opened only to be looked at.
     """
 
     def __init__(
-        self, trace: Trace | None = None, before: Callable[[Operation], None] | None = None, default: bool = False
+        self,
+        trace: Trace | None = None,
+        before: Callable[[Operation], None] | None = None,
+        default: bool = False,
+        syncs: bool = True,
     ) -> None:
         self.name = f"faulty-{next(_numbers)}"
-        self.trace, self.before = trace, before
+        self.trace, self.before, self.syncs = trace, before, syncs
         # By its name: "" would mean this very VFS once it is the default.
         self.base = next(vfs for vfs in apsw.vfs_names() if not vfs.startswith("faulty-"))
         super().__init__(self.name, self.base, default)
@@ -148,7 +153,8 @@ class FaultyFile(apsw.VFSFile):
 
     def xSync(self, flags: int) -> None:
         self._note(Operation("sync", self._path))
-        super().xSync(flags)
+        if self._vfs.syncs:
+            super().xSync(flags)
 
     def xTruncate(self, newsize: int) -> None:
         self._note(Operation("truncate", self._path, newsize))
