@@ -272,18 +272,21 @@ class JobService:
                 return directory
         return await asyncio.to_thread(own_directory, self._run_dir, run)
 
-    async def _place(self, run: Run, effect: SubmitJob | KillJob | PollJob) -> JobPlace:
-        prepared = await self._prepare(run, effect.platform)
-        return JobPlace(prepared.run_directory, effect.cycle, effect.name, effect.submit_num)
+    async def _place(self, run: Run, effect: KillJob | PollJob) -> JobPlace:
+        """Where a job's files are; nothing needs to be prepared to look at them."""
+        known = self._prepared.get((run.run_id, effect.platform))
+        directory = known.run_directory if known is not None else await self._directory(run)
+        return JobPlace(directory, *self._named(effect))
 
     # ---- submitting ------------------------------------------------------------------------------------------------
 
     async def _submit(self, run: Run, effect: SubmitJob) -> None:
         try:
-            place = await self._place(run, effect)
+            prepared = await self._prepare(run, effect.platform)
+            place = JobPlace(prepared.run_directory, *self._named(effect))
             async with self._preparing.setdefault(run.run_id, asyncio.Lock()):
                 await asyncio.to_thread(install, place.run_directory, effect.spec["origin"], effect.spec["source"])
-            await asyncio.to_thread(write_job, place, job_script(self._context(run, effect, place)))
+            await asyncio.to_thread(write_job, place, job_script(self._context(effect, place, prepared)))
             job_id = await self._runner(effect.platform).submit(place)
         except Exception as error:  # whatever it was, the run must learn that there is no job
             if not isinstance(error, OSError | GatewayError | SubmissionFailed):
@@ -294,9 +297,8 @@ class JobService:
         await self._tell(run, JobSubmitted, cycle=effect.cycle, task=effect.name, submit_num=effect.submit_num, job_id=job_id)
         self._schedule.watch(self._address(effect), effect.platform)
 
-    def _context(self, run: Run, effect: SubmitJob, place: JobPlace) -> JobContext:
+    def _context(self, effect: SubmitJob, place: JobPlace, prepared: Prepared) -> JobContext:
         platform = self._platform(effect.platform)
-        prepared = self._prepared[(run.run_id, effect.platform)]
         command = prepared.message_command
         if command and platform.message_command == "cylc message":
             command = ("cylc", "message")
