@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+import pytest_asyncio
 from pydantic import BaseModel, ValidationError
 
 from triplane.testing.driver import Change, Driver, Outcome, Refused, WireClient
@@ -51,7 +52,7 @@ class AdapterConformance:
 
     driver: ClassVar[Driver]
 
-    @pytest.fixture
+    @pytest_asyncio.fixture
     async def house(self, tmp_path: Path) -> AsyncIterator[House]:
         """A gateway with the adapter on it and one open run; the fixture ends both."""
         async with House(self.driver, tmp_path) as house:
