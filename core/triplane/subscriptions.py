@@ -14,12 +14,16 @@ MAX_QUEUED_BYTES = 8 << 20
 MAX_RING_BYTES = 64 << 20
 """Payloads that are remembered for resumes."""
 
+_PAYLOAD_KEYS = frozenset({"result", "arguments", "input", "input_envelope", "output", "exception", "entries", "messages"})
+"""Where events keep what clients sent; everything else in them is short."""
+
 
 def weight_of(delta: Delta) -> int:
     """About how many bytes a delta keeps in memory: its long texts, and a flat figure for each thing in it."""
     weight = 500 * (1 + len(delta.events) + len(delta.tasks) + len(delta.jobs))
     for event in delta.events:
-        for value in event.data.values():
+        for key in _PAYLOAD_KEYS & event.data.keys():
+            value = event.data[key]
             if isinstance(value, dict):
                 value = value.get("blob")
             if isinstance(value, str | bytes | list):
