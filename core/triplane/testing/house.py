@@ -71,8 +71,13 @@ class House:
         self._store = open_store(self.settings.gateway.data_dir)
         engine = StillEngine()
         self.gateway = Gateway(self._store, {engine.name: engine}, (), settings=self.settings, limits=self._limits)
+        self._running = False
         await self.gateway.start()
-        await self.start_adapter()
+        try:
+            await self.start_adapter()
+        except BaseException:
+            await self.__aexit__()
+            raise
         start = StartRun(workflow_id=self.workflow_id, engine=engine.name, workflow_type="still")
         await self.gateway.bus.send(start)
         return self
