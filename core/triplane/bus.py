@@ -145,8 +145,15 @@ class Bus:
 
     def send(self, command: Command, caller: Caller = SYSTEM, wait: bool = True) -> "asyncio.Future[Any]":
         """Apply a command. The future resolves once it is on disk (or, without `wait`, once it is decided)."""
+        service = self._by_command.get(type(command))
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         try:
+            if service is not None and command.request_id is None:
+                answer = service.handle(command, caller)
+                if isinstance(answer, asyncio.Future):
+                    return answer
+                future.set_result(answer)
+                return future
             digest = None
             if command.request_id is not None:
                 digest = digest_of(command)
@@ -154,7 +161,6 @@ class Bus:
                 if first is not None:
                     return first
                 self._answered.begin(caller, command, digest, future)
-            service = self._by_command.get(type(command))
             if service is not None:
                 relay(service.handle(command, caller), future)
             elif command.scope is Scope.START:

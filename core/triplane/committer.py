@@ -14,6 +14,9 @@ from triplane.store.interface import Slice, StoreBroken, Writer
 
 log = logging.getLogger(__name__)
 
+PROBE_EVERY = 32
+"""Groups the writer thread takes before one is committed inline to measure the disk anew."""
+
 
 @dataclass(slots=True)
 class Pending:
@@ -35,9 +38,10 @@ class Pending:
 class Committer:
     """Serialises groups to one `Writer`. Everything but the commit itself happens on the event loop's thread.
 
-    One waiting slice is committed inline, sparing the hop to another thread; so are larger groups while commits have
-    lately been quicker than `inline_below_s`, because on such disks the hop costs more than the sync does. Otherwise
-    the writer thread takes the group, and the loop goes on meanwhile.
+    One waiting slice is committed inline, sparing the hop to another thread; so are larger groups while inline commits
+    have lately waited for the disk less than `inline_below_s`, because then the hop, and the two threads' contest for
+    the interpreter, cost more than the sync does. Otherwise the writer thread takes the group, and the loop goes on
+    meanwhile; now and then a group is committed inline all the same, to see whether the disk has become quicker.
     """
 
     def __init__(
@@ -59,7 +63,8 @@ class Committer:
         self._scheduled = False
         self._in_thread = False
         self._is_broken = False
-        self._recent_s = 0.0
+        self._waited_s = 0.0
+        self._in_thread_since = 0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
         self._idle: list[asyncio.Future[None]] = []
         self.groups = 0
@@ -100,10 +105,12 @@ class Committer:
         group = [waiting.popleft() for _ in range(min(len(waiting), self._max_group))]
         while waiting and waiting[0].linked:
             group.append(waiting.popleft())
-        if len(group) == 1 or self._recent_s < self._inline_below_s:
-            self._finish(group, self._commit(group))
+        if len(group) == 1 or self._waited_s < self._inline_below_s or self._in_thread_since >= PROBE_EVERY:
+            self._in_thread_since = 0
+            self._finish(group, self._commit_inline(group))
         else:
             self._in_thread = True
+            self._in_thread_since += 1
             loop = asyncio.get_running_loop()
             future = loop.run_in_executor(self._thread, self._commit, group)
             future.add_done_callback(lambda done: self._back_from_thread(group, done.result()))
@@ -112,14 +119,19 @@ class Committer:
         self._in_thread = False
         self._finish(group, error)
 
+    def _commit_inline(self, group: list[Pending]) -> BaseException | None:
+        began, worked = time.perf_counter(), time.thread_time()
+        error = self._commit(group)
+        waited_s = time.perf_counter() - began - (time.thread_time() - worked)
+        # A moving average, so that one slow sync does not decide for the next hundred.
+        self._waited_s += (waited_s - self._waited_s) * 0.2
+        return error
+
     def _commit(self, group: list[Pending]) -> BaseException | None:
-        began = time.perf_counter()
         try:
             self._writer.commit([pending.slice for pending in group])
         except BaseException as error:
             return error
-        # A moving average, so that one slow sync does not decide for the next hundred.
-        self._recent_s += (time.perf_counter() - began - self._recent_s) * 0.2
         return None
 
     def _finish(self, group: list[Pending], error: BaseException | None) -> None:

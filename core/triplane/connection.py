@@ -49,8 +49,7 @@ class Connection:
             return refused
         future = self._gateway.bus.send(command, self._caller)
         if not future.done():
-            self._in_flight += 1
-            self._gateway.in_flight += 1
+            self._took_off()
             future.add_done_callback(self._landed)
         return future
 
@@ -60,9 +59,25 @@ class Connection:
         Raises:
             GatewayError: refused; nothing took effect.
         """
-        return await self.submit(command)
+        try:
+            self._admit(command)
+        except GatewayError as error:
+            self._gateway.refused(command, self._caller, error)
+            raise
+        future = self._gateway.bus.send(command, self._caller)
+        if future.done():
+            return future.result()
+        self._took_off()
+        try:
+            return await future
+        finally:
+            self._landed()
 
-    def _landed(self, future: "asyncio.Future[Any]") -> None:
+    def _took_off(self) -> None:
+        self._in_flight += 1
+        self._gateway.in_flight += 1
+
+    def _landed(self, future: "asyncio.Future[Any] | None" = None) -> None:
         self._in_flight -= 1
         self._gateway.in_flight -= 1
 

@@ -88,13 +88,26 @@ class Service(Protocol):
 
 
 class Handing(asyncio.Future[Any]):
-    """A service's answer that must not get lost: `undelivered` is called where its asker was gone when it came.
+    """A service's answer that must not get lost: who cancels it has not taken it, so if it is there already it goes back.
 
     Attributes:
-        undelivered: called with the result.
+        undelivered: called with the result, once.
     """
 
     undelivered: Callable[[Any], None] | None = None
+
+    def cancel(self, msg: Any = None) -> bool:
+        """The asker is gone; perhaps in the very moment its answer came."""
+        if super().cancel(msg):
+            return True
+        self.give_back()
+        return False
+
+    def give_back(self) -> None:
+        """What came for an asker that is gone goes back to the service."""
+        undelivered, self.undelivered = self.undelivered, None
+        if undelivered is not None and not self.cancelled() and self.exception() is None:
+            undelivered(self.result())
 
 
 def relay(outcome: Any, future: "asyncio.Future[Any]") -> None:
@@ -105,8 +118,8 @@ def relay(outcome: Any, future: "asyncio.Future[Any]") -> None:
 
     def done(first: "asyncio.Future[Any]") -> None:
         if future.done():
-            if isinstance(first, Handing) and first.undelivered is not None and not first.cancelled() and first.exception() is None:
-                first.undelivered(first.result())
+            if isinstance(first, Handing):
+                first.give_back()
             return
         if first.cancelled():
             future.cancel()
