@@ -1,5 +1,6 @@
 """One durable run in memory: an engine, a clock that moves when told to, and everything a worker and a client would do."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgpack
@@ -72,7 +73,10 @@ class DurableRun:
         """Go through a crash: only what the store would have kept is left."""
         kept = msgpack.unpackb(msgpack.packb(dict(self.state.run.data)))
         tasks = {key: evolve(task, data=msgpack.unpackb(msgpack.packb(dict(task.data)))) for key, task in self.state.tasks.items()}
-        timers = {k: t for k, t in self.state.timers.items() if k not in self.state.volatile_timers}
+        timers = {
+            k: replace(t, data=msgpack.unpackb(msgpack.packb(dict(t.data))))
+            for k, t in self.state.timers.items() if k not in self.state.volatile_timers
+        }  # fmt: skip
         self.state = RunState(
             evolve(self.state.run, data=kept), self.state.detail, tasks, dict(self.state.jobs), timers,
             history=list(self.state.history),

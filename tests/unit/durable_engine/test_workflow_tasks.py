@@ -188,6 +188,20 @@ def test_what_waited_is_recorded_however_the_task_ends(ending):
     assert run.offered("workflow")
 
 
+def test_what_waits_survives_a_restart_in_order_and_in_rows_of_its_own():
+    run = DurableRun()
+    task = run.lease()
+    size = len(str(run.state.run.data))
+    for number in range(12):
+        run.signal(f"s{number}", "x" * 1_000)
+    assert len(str(run.state.run.data)) == size, "the run's own row must not grow with what waits"
+    run.restart()
+    run.complete(task, activity())
+    names = [event.data["signal_name"] for event in run.state.history if event.name == "SignalReceived"]
+    assert names == [f"s{number}" for number in range(12)]
+    assert not [name for name in run.state.timers if name.startswith("waiting-")]
+
+
 def test_pages_of_a_leased_history_show_it_as_it_was():
     run = DurableRun()
     for _ in range(3):

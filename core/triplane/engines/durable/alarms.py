@@ -8,6 +8,10 @@ CONDITION_TIMER = "condition-"
 """Followed by the workflow step, as the next two."""
 ACTIVITY_TIMER = "activity-"
 USER_TIMER = "timer-"
+WAITING_ROW = "waiting-"
+"""Not an alarm: a row of the run's timers that keeps something until the workflow task in hand is over."""
+NEVER = 253_402_300_799.0
+"""When such a row would fire: the end of the year 9999."""
 
 
 def iso(seconds: float) -> str:

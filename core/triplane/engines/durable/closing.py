@@ -35,8 +35,7 @@ def continue_as_new(turn: Turn, command: dict[str, Any]) -> None:
     Signals that waited behind the last workflow task go along: the old run's code will never see them.
     """
     run, detail, own = turn.state.run, turn.state.detail, turn.own
-    carried = [b for b in own.buffer if b.name == "SignalReceived"]
-    own.buffer = [b for b in own.buffer if b.name != "SignalReceived"]
+    carried = turn.drop_waiting(lambda happening: happening.name == "SignalReceived")
     options = {key: value for key, value in detail.options.items() if key != "faces"}
     options["continued_from_run_id"] = run.run_id
     if "execution" in (limits := deadlines(turn)):

@@ -86,10 +86,9 @@ def note_timeout(turn: "Turn", data: Mapping[str, Any]) -> None:
 def forget_timeout(turn: "Turn", condition: Condition) -> None:
     """A timeout that waits to be recorded is recorded no more."""
     wait_id = ids.condition_wait_id(turn.run_id, condition.sequence)
-    turn.own.buffer = [
-        b for b in turn.own.buffer
-        if b.data.get("timer_kind") != "condition_timeout" or b.data.get("condition_wait_id") != wait_id
-    ]  # fmt: skip
+    turn.drop_waiting(
+        lambda b: b.data.get("timer_kind") == "condition_timeout" and b.data.get("condition_wait_id") == wait_id
+    )
 
 
 def identity(turn: "Turn", condition: Condition) -> dict[str, Any]:

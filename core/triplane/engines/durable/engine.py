@@ -121,6 +121,8 @@ class DurableEngine:
             elif "timer" in task.data:
                 timer = TimerWait(*task.data["timer"])
                 own.timers[timer.sequence] = timer
+        waiting = [Buffered(*timer.data["waiting"]) for timer in state.timers.values() if "waiting" in timer.data]
+        own.buffer = sorted(waiting, key=lambda happening: happening.number)
         state.private = own
 
     def recover(self, state: RunState, step: Step) -> None:

@@ -1,6 +1,7 @@
 """Ids of a durable run's parts. They are derived from the run's id and positions, so no table is needed to find the run."""
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 _RUN = r"(?P<run>[A-Za-z0-9-]{1,64})"
@@ -21,6 +22,7 @@ class TaskRef(NamedTuple):
     attempt: int
 
 
+@lru_cache(maxsize=4_096)
 def parse_task_id(task_id: str) -> TaskRef | None:
     """What a task id from a worker refers to; None if we cannot have made it."""
     if match := _WORKFLOW_TASK.match(task_id):

@@ -1,11 +1,12 @@
 """One step of a durable run, with everything at hand; and the rule of what waits behind a workflow task in hand."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from triplane.effects import OfferTask, WithdrawTask
 from triplane.engines.base import RunState, Step
 from triplane.engines.durable import conditions, ids
+from triplane.engines.durable.alarms import NEVER, WAITING_ROW
 from triplane.engines.durable.selections import ended, is_selection, outermost
 from triplane.engines.durable.settings import DurableSettings
 from triplane.engines.durable.state import NORMAL, Activity, Buffered, DurableState, WorkflowTask
@@ -62,8 +63,9 @@ class Turn:
         """Record what came from outside: now, or behind the workflow task that somebody has in hand."""
         task = self.own.task
         if task is not None and task.guarded:
+            happening.number = self.next_arrival
             self.own.buffer.append(happening)
-            self.touch()
+            self.step.set_timer(f"{WAITING_ROW}{happening.number}", NEVER, happening.to_data())
         else:
             self._record(happening)
 
@@ -71,7 +73,17 @@ class Turn:
         """Record what waited."""
         waiting, self.own.buffer = self.own.buffer, []
         for happening in waiting:
+            self.step.clear_timer(f"{WAITING_ROW}{happening.number}")
             self._record(happening)
+
+    def drop_waiting(self, dropped: Callable[[Buffered], bool]) -> list[Buffered]:
+        """Take out of what waits all that matches, and return it; it will not be recorded."""
+        out = [happening for happening in self.own.buffer if dropped(happening)]
+        if out:
+            self.own.buffer = [happening for happening in self.own.buffer if not dropped(happening)]
+            for happening in out:
+                self.step.clear_timer(f"{WAITING_ROW}{happening.number}")
+        return out
 
     def happening(self, name: str, data: dict[str, Any], **fields: Any) -> Buffered:
         """A `Buffered` that names who is behind this step."""
