@@ -1,7 +1,7 @@
 """All clients that watch one workflow: what is announced to every one of them is made once."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import structlog
@@ -14,11 +14,11 @@ from triplane.events import Event
 from triplane_cyclus.client import Client
 from triplane_cyclus.deltas import finished_frame, status_frame
 from triplane_cyclus.frames import encode, error_frame
-from triplane_cyclus.reading import Place, find_run, registry_frame, table_data_frame, table_names_frame
+from triplane_cyclus.reading import Place, find_run, registry_frame, require, table_data_pages, table_names_frame
 
 log = structlog.get_logger(room="cyclus")
 
-Repeatable = Callable[["Channel", Mapping[str, Any]], str | None]
+Repeatable = Callable[["Channel", Mapping[str, Any]], Iterator[str | None]]
 
 
 class Channel:
@@ -33,6 +33,7 @@ class Channel:
         self._loop = asyncio.get_running_loop()
         self.clients: set[Client] = set()
         self._shown: tuple[Any, ...] | None = None
+        self._reading: dict[str, bool] = {}
         self._subscribe()
 
     def _subscribe(self) -> None:
@@ -101,16 +102,32 @@ class Channel:
         actions = view.detail.options.get("repeating_actions", []) if view is not None else []
         for name, params in actions:
             make = _REPEATABLE.get(name)
-            try:
-                text = make(self, params) if make is not None else None
-            except GatewayError as refusal:
-                # Told to the watchers, as an asker would be; but once, not after every step while they do not read.
-                text, name = error_frame(name, refusal), f"error {name}"
-            if text is not None:
-                # Only the newest rows are worth waiting for; every echo was said.
-                replaces = f"{name} {sorted(params.items())!r}" if name != "echo" else None
-                for client in tuple(self.clients):
-                    client.push(text, replaces)
+            if make is not None:
+                key = f"{name} {sorted(params.items())!r}"
+                if key in self._reading:
+                    # The one before is not read to its end yet: what is newest by then is read after it.
+                    self._reading[key] = True
+                else:
+                    self._reading[key] = False
+                    self._turn_page(key, name, params, make(self, params))
+
+    def _turn_page(self, key: str, name: str, params: Mapping[str, Any], pages: Iterator[str | None]) -> None:
+        # Only the newest rows are worth waiting for; every echo was said.
+        replaces = key if name != "echo" else None
+        try:
+            text = next(pages)
+        except GatewayError as refusal:
+            # Told to the watchers, as an asker would be.
+            text, replaces = error_frame(name, refusal), f"error {name}"
+        if text is None:
+            self._loop.call_soon(self._turn_page, key, name, params, pages)
+            return
+        again = self._reading.pop(key)
+        for client in tuple(self.clients):
+            client.push(text, replaces)
+        if again and self.clients:
+            self._reading[key] = False
+            self._turn_page(key, name, params, _REPEATABLE[name](self, params))
 
     def _announce_status(self, delta: Delta) -> None:
         if not any(client.wants_status for client in self.clients):
@@ -130,17 +147,18 @@ class Channel:
 
     # ---- repeating actions -----------------------------------------------------------------------------------------
 
-    def repeat_echo(self, params: Mapping[str, Any]) -> str | None:
-        return encode("echo", {"s": params["s"]}, params["s"]) if "s" in params else None
+    def repeat_echo(self, params: Mapping[str, Any]) -> Iterator[str | None]:
+        require(params, {"s"}, set())
+        yield encode("echo", {"s": params["s"]}, params["s"])
 
-    def repeat_table_data(self, params: Mapping[str, Any]) -> str:
-        return table_data_frame(self._connection.query, self.place, params, {})
+    def repeat_table_data(self, params: Mapping[str, Any]) -> Iterator[str | None]:
+        return table_data_pages(self._connection.query, self.place, params, {})
 
-    def repeat_registry(self, params: Mapping[str, Any]) -> str:
-        return registry_frame(self._connection.query, self.place, {})
+    def repeat_registry(self, params: Mapping[str, Any]) -> Iterator[str | None]:
+        yield registry_frame(self._connection.query, self.place, {})
 
-    def repeat_table_names(self, params: Mapping[str, Any]) -> str:
-        return table_names_frame(self._connection.query, self.place, {})
+    def repeat_table_names(self, params: Mapping[str, Any]) -> Iterator[str | None]:
+        yield table_names_frame(self._connection.query, self.place, {})
 
 
 _REPEATABLE: Mapping[str, Repeatable] = {

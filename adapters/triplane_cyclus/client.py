@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import structlog
@@ -15,7 +15,7 @@ from triplane_cyclus.config import CyclusConfig
 from triplane_cyclus.deltas import delta_frame, gap_frame
 from triplane_cyclus.frames import error_frame, heartbeat
 from triplane_cyclus.outbox import Outbox
-from triplane_cyclus.plans import HangUp, Load, Plan, Read, Say, Sleep, Submit
+from triplane_cyclus.plans import HangUp, Load, Plan, Read, ReadPages, Say, Sleep, Submit
 from triplane_cyclus.session import Session, loaded_frame
 
 log = structlog.get_logger(room="cyclus")
@@ -127,6 +127,8 @@ class Client:
                 except Exception as error:
                     slot.text = self._problem(error, plan)
                 slot.done = True
+            case ReadPages() as plan:
+                self._turn_page(slot, plan, plan.pages(self.connection.query))
             case Submit() as plan:
                 self._submit(slot, plan)
             case Sleep(seconds=seconds):
@@ -136,6 +138,20 @@ class Client:
                     slot.done = True
             case Load() as plan:
                 self._load(slot, plan)
+
+    def _turn_page(self, slot: _Slot, plan: ReadPages, pages: Iterator[str | None]) -> None:
+        try:
+            slot.text = next(pages)
+        except Exception as error:
+            slot.text = self._problem(error, plan)
+        slot.done = slot.text is not None
+        if not slot.done:
+            self._loop.call_soon(self._turn_next_page, slot, plan, pages)
+
+    def _turn_next_page(self, slot: _Slot, plan: ReadPages, pages: Iterator[str | None]) -> None:
+        if self.closing is None:
+            self._turn_page(slot, plan, pages)
+            self._settle()
 
     def _wake(self, slot: _Slot) -> None:
         self._timers.pop("sleep", None)
@@ -165,7 +181,7 @@ class Client:
         slot.done = True
         self._settle()
 
-    def _problem(self, error: BaseException, plan: Read | Submit | Load) -> str:
+    def _problem(self, error: BaseException, plan: Read | ReadPages | Submit | Load) -> str:
         if not isinstance(error, GatewayError):
             log.error("request_failed", exc_info=error)
             error = GatewayError("something went wrong inside the gateway; its log says what")

@@ -2,7 +2,7 @@
 
 import base64
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from triplane.jsontext import to_json
@@ -13,13 +13,73 @@ _SCHEMA_TYPES = {"bool": "boolean", "int": "integer", "float": "number"}
 
 
 def render(table: TableData, orient: str | None, precision: int | None = None) -> str:
-    """The table's JSON text.
+    """The table's JSON text; see `Renderer`."""
+    renderer = Renderer(table.columns, orient, precision)
+    renderer.add(table)
+    return renderer.text()
+
+
+class Renderer:
+    """Makes a table's JSON text from portions of its rows, so that a large one can be made in many short turns.
 
     Args:
         orient: one of `ORIENTS`; None means `columns`, as it does in pandas.
         precision: decimals that floats are rounded to (10 is pandas' default); None keeps them whole.
     """
-    return dump(_SHAPES[orient or "columns"](table, _cells(table, precision)))
+
+    def __init__(self, columns: Sequence[tuple[str, str]], orient: str | None, precision: int | None = None) -> None:
+        self._names, self._columns = [name for name, _ in columns], columns
+        self._orient, self._precision = orient or "columns", precision
+        self._data: list[str] = []
+        self._index: list[str] = []
+        self._by_column: list[list[str]] = [[] for _ in columns]
+
+    def add(self, portion: TableData) -> None:
+        """Take in rows, in order."""
+        if not portion.rows:
+            return
+        rows: list[Any] = portion.rows
+        if self._precision is not None:
+            rows = [[_rounded(cell, self._precision) for cell in row] for row in rows]
+        match self._orient:
+            case "split":
+                self._index.append(_inside(portion.index))
+                self._data.append(_inside(rows))
+            case "values":
+                self._data.append(_inside(rows))
+            case "records":
+                self._data.append(_inside([dict(zip(self._names, row, strict=True)) for row in rows]))
+            case "index":
+                records = (dict(zip(self._names, row, strict=True)) for row in rows)
+                self._data.append(_inside(dict(zip(map(str, portion.index), records, strict=True))))
+            case "table":
+                names = ["index", *self._names]
+                numbered = zip(portion.index, rows, strict=True)
+                self._data.append(_inside([dict(zip(names, (number, *row), strict=True)) for number, row in numbered]))
+            case _:
+                labels = [str(number) for number in portion.index]
+                for position, parts in enumerate(self._by_column):
+                    parts.append(_inside(dict(zip(labels, (row[position] for row in rows), strict=True))))
+
+    def text(self) -> str:
+        """The whole."""
+        data = ",".join(self._data)
+        match self._orient:
+            case "split":
+                return f'{{"columns":{dump(self._names)},"index":[{",".join(self._index)}],"data":[{data}]}}'
+            case "values" | "records":
+                return f"[{data}]"
+            case "index":
+                return f"{{{data}}}"
+            case "table":
+                return f'{{"schema":{dump(self._schema())},"data":[{data}]}}'
+        columns = (f"{dump(name)}:{{{','.join(parts)}}}" for name, parts in zip(self._names, self._by_column, strict=True))
+        return f"{{{','.join(columns)}}}"
+
+    def _schema(self) -> dict[str, Any]:
+        fields = [{"name": "index", "type": "integer"}]
+        fields += [{"name": name, "type": _SCHEMA_TYPES.get(kind, "string")} for name, kind in self._columns]
+        return {"fields": fields, "primaryKey": ["index"], "pandas_version": "1.4.0"}
 
 
 def dump(value: Any) -> str:
@@ -27,11 +87,9 @@ def dump(value: Any) -> str:
     return to_json(value, _foreign).decode()
 
 
-def _cells(table: TableData, precision: int | None) -> list[Any]:
-    """The rows, with floats rounded if asked for."""
-    if precision is None:
-        return table.rows
-    return [[_rounded(cell, precision) for cell in row] for row in table.rows]
+def _inside(value: list[Any] | dict[str, Any]) -> str:
+    """The text between the brackets."""
+    return dump(value)[1:-1]
 
 
 def _rounded(cell: Any, precision: int) -> Any:
@@ -43,42 +101,6 @@ def _rounded(cell: Any, precision: int) -> Any:
         case Mapping():
             return {key: _rounded(value, precision) for key, value in cell.items()}
     return cell
-
-
-def _split(table: TableData, rows: list[Any]) -> Any:
-    return {"columns": [name for name, _ in table.columns], "index": table.index, "data": rows}
-
-
-def _records(table: TableData, rows: list[Any]) -> Any:
-    names = [name for name, _ in table.columns]
-    return [dict(zip(names, row, strict=True)) for row in rows]
-
-
-def _index(table: TableData, rows: list[Any]) -> Any:
-    return dict(zip(map(str, table.index), _records(table, rows), strict=True))
-
-
-def _columns(table: TableData, rows: list[Any]) -> Any:
-    labels = [str(number) for number in table.index]
-    return {
-        name: dict(zip(labels, (row[position] for row in rows), strict=True)) for position, (name, _) in enumerate(table.columns)
-    }
-
-
-def _values(table: TableData, rows: list[Any]) -> Any:
-    return rows
-
-
-def _table(table: TableData, rows: list[Any]) -> Any:
-    fields = [{"name": "index", "type": "integer"}]
-    fields += [{"name": name, "type": _SCHEMA_TYPES.get(kind, "string")} for name, kind in table.columns]
-    data = [{"index": number, **record} for number, record in zip(table.index, _records(table, rows), strict=True)]
-    return {"schema": {"fields": fields, "primaryKey": ["index"], "pandas_version": "1.4.0"}, "data": data}
-
-
-_SHAPES: Mapping[str, Callable[[TableData, list[Any]], Any]] = {
-    "split": _split, "records": _records, "index": _index, "columns": _columns, "values": _values, "table": _table,
-}  # fmt: skip
 
 
 def _foreign(value: Any) -> Any:

@@ -1,6 +1,6 @@
 """What a session makes of an event: a plan that the client's queue carries out in order. No I/O."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,18 @@ class Read:
     """An answer from committed state, read when all earlier requests of the client are answered."""
 
     answer: Callable[[Ask], str]
+    event: str
+    echoed: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPages:
+    """A `Read` that may be long: each item is a portion of the work, all but the last one None.
+
+    Others get their turn between two portions.
+    """
+
+    pages: Callable[[Ask], Iterator[str | None]]
     event: str
     echoed: Mapping[str, Any] = field(default_factory=dict)
 
@@ -71,4 +83,4 @@ class HangUp:
     reason: str
 
 
-Plan = Say | Read | Submit | Load | Sleep | HangUp
+Plan = Say | Read | ReadPages | Submit | Load | Sleep | HangUp

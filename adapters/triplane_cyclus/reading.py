@@ -1,18 +1,18 @@
 """Frames that are read from a run: tables, names, the registry. Used for answers and for repeating actions alike."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from pydantic import ValidationError
-
 from triplane.errors import NotFound, RefusedInput
-from triplane.queries import DescribeRun, ReadTable, RunView, TableNames
+from triplane.queries import DescribeRun, ReadTable, RunView, TableData, TableNames
 from triplane_cyclus.frames import encode, encode_with
-from triplane_cyclus.orients import ORIENTS, render
+from triplane_cyclus.orients import ORIENTS, Renderer
 from triplane_cyclus.plans import Ask
 
 MAX_TABLE_NAME = 256
+PORTION_ROWS = 2_000
+"""Rows looked at before others get their turn: some milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,11 @@ def table_names_frame(ask: Ask, place: Place, extras: Mapping[str, Any]) -> str:
     return encode("table_names", None, names, extras)
 
 
-def table_data_frame(ask: Ask, place: Place, params: Mapping[str, Any], extras: Mapping[str, Any]) -> str:
+def table_data_pages(ask: Ask, place: Place, params: Mapping[str, Any], extras: Mapping[str, Any]) -> Iterator[str | None]:
     """Rows of a table in the orient asked for, or the sentence that there is no such table.
+
+    Yields:
+        None after each portion of the rows but the last, then the frame.
 
     Raises:
         RefusedInput: senseless params.
@@ -60,24 +63,51 @@ def table_data_frame(ask: Ask, place: Place, params: Mapping[str, Any], extras: 
     shown = {"table": params["table"], "conds": params.get("conds"), "orient": params.get("orient", "split")}
     shown.update({name: params[name] for name in ("limit", "offset", "precision") if name in params})
     table = params["table"]
-    data = None
-    if isinstance(table, str) and len(table) <= MAX_TABLE_NAME and find_run(ask, place) is not None:
-        try:
-            query = ReadTable(
-                namespace=place.namespace,
-                workflow_id=place.workflow_id,
-                table=table,
-                conditions=_conditions(params.get("conds")),
-                offset=params.get("offset", 0),
-                limit=params.get("limit"),
-            )
-        except ValidationError as error:
-            # JSON text may hold lone surrogates, which no name has.
-            raise RefusedInput(f"params: {error.errors(include_url=False)[0]['msg']}") from error
-        data = ask(query)
-    if data is None:
-        return encode("table_data", shown, f"{table} is not available.", {"success": False, **extras})
-    return encode_with("table_data", shown, render(data, shown["orient"], params.get("precision")), extras)
+    view = find_run(ask, place) if isinstance(table, str) and len(table) <= MAX_TABLE_NAME else None
+    portion = None
+    if view is not None:
+        query = ReadTable(
+            namespace=place.namespace,
+            workflow_id=place.workflow_id,
+            run_id=view.run.run_id,
+            table=table,
+            conditions=_conditions(params.get("conds")),
+            offset=0 if params.get("conds") else params.get("offset", 0),
+            scan=PORTION_ROWS,
+        )
+        portion = ask(query)
+    if portion is None:
+        yield encode("table_data", shown, f"{table} is not available.", {"success": False, **extras})
+        return
+    renderer = Renderer(portion.columns, shown["orient"], params.get("precision"))
+    window = _Window(params.get("offset", 0) if params.get("conds") else 0, params.get("limit"))
+    renderer.add(window.cut(portion))
+    while portion.next_row is not None and not window.full:
+        yield None
+        portion = ask(query.model_copy(update={"offset": 0, "from_row": portion.next_row}))
+        renderer.add(window.cut(portion))
+    yield encode_with("table_data", shown, renderer.text(), extras)
+
+
+class _Window:
+    """Leaves out the first rows that pass, and those after the limit, over all portions."""
+
+    def __init__(self, skip: int, limit: int | None) -> None:
+        self._skip, self._left = skip, limit
+
+    @property
+    def full(self) -> bool:
+        return self._left == 0
+
+    def cut(self, portion: TableData) -> TableData:
+        first = min(self._skip, len(portion.rows))
+        last = len(portion.rows) if self._left is None else min(len(portion.rows), first + self._left)
+        self._skip -= first
+        if self._left is not None:
+            self._left -= last - first
+        if first == 0 and last == len(portion.rows):
+            return portion
+        return replace(portion, index=portion.index[first:last], rows=portion.rows[first:last])
 
 
 def check_table_data(params: Mapping[str, Any]) -> None:

@@ -24,14 +24,14 @@ from triplane.commands import (
 from triplane.errors import GatewayError, InvalidFields, NotSupported, RefusedInput, UnknownCommand
 from triplane_cyclus.config import CyclusConfig
 from triplane_cyclus.frames import BadMessage, Message, decode, encode, error_frame
-from triplane_cyclus.plans import Ask, HangUp, Load, Plan, Read, Say, Sleep, Submit
+from triplane_cyclus.plans import Ask, HangUp, Load, Plan, Read, ReadPages, Say, Sleep, Submit
 from triplane_cyclus.reading import (
     Place,
     check_table_data,
     find_run,
     registry_frame,
     require,
-    table_data_frame,
+    table_data_pages,
     table_names_frame,
 )
 
@@ -87,8 +87,8 @@ class Session:
 
     def _table_data(self, message: Message) -> Plan:
         check_table_data(message.params)
-        return Read(
-            lambda ask: table_data_frame(ask, self.place, message.params, message.echoed), message.event, message.echoed
+        return ReadPages(
+            lambda ask: table_data_pages(ask, self.place, message.params, message.echoed), message.event, message.echoed
         )
 
     def _agent_annotations(self, message: Message) -> Plan:

@@ -103,6 +103,9 @@ class ReadTable(RunQuery):
     Attributes:
         table: a model's own table first; else `Tasks`, `Jobs`, `History` of any run; `triplane.<name>` always the latter.
         conditions: (column, operator, value) triples, all of which must hold; operators `== != < <= > >=`.
+        offset, limit: of the rows that pass.
+        from_row, scan: look only at rows of this number and higher, and at so many at most; `TableData.next_row` says
+            where to go on. For reading a large table in portions while others get their turn.
     """
 
     name: ClassVar[str] = "read_table"
@@ -111,16 +114,22 @@ class ReadTable(RunQuery):
     conditions: tuple[tuple[str, str, Any], ...] = Field(default=(), max_length=100)
     offset: int = Field(default=0, ge=0)
     limit: int | None = Field(default=None, ge=1)
+    from_row: int = Field(default=0, ge=0)
+    scan: int | None = Field(default=None, ge=1)
 
 
 @dataclass(frozen=True, slots=True)
 class TableData:
-    """Columns as (name, type) pairs; `index` the original row numbers; rows in column order."""
+    """Columns as (name, type) pairs; `index` the original row numbers; rows in column order.
+
+    `next_row` is None where all rows were looked at.
+    """
 
     table: str
     columns: tuple[tuple[str, str], ...]
     index: list[int]
     rows: list[tuple[Any, ...]]
+    next_row: int | None = None
 
 
 class ListWorkers(Query):

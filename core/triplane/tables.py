@@ -64,19 +64,33 @@ def read_table(view: RunView, store: Store, query: ReadTable) -> TableData | Non
     columns = None if query.table.startswith(CORE_PREFIX) else store.tables.columns(run_id, query.table)
     if columns is not None:
         test = compile_conditions(columns, query.conditions)
-        first = query.offset if test is None else 0
+        first, skip = _start(query, test)
+        if query.scan is not None:
+            page = store.tables.read(run_id, query.table, first, query.scan)
+            next_row = page[-1][0] + 1 if len(page) == query.scan else None
+            return _cut(query, columns, page, test, skip, next_row)
         rows = _stored_rows(store, run_id, query.table, first, query.limit if test is None else None)
-        return _cut(query, columns, rows, test, query.offset - first)
+        return _cut(query, columns, rows, test, skip)
     name = query.table.removeprefix(CORE_PREFIX)
     if name not in CORE_TABLES:
         return None
     columns = CORE_TABLES[name]
     test = compile_conditions(columns, query.conditions)
     if name == "History":
-        after = max(query.offset if test is None else 0, _sequence_floor(query.conditions))
-        rows = _history_rows(store, run_id, after, view.run.history_length)
-        return _cut(query, columns, rows, test, query.offset if test is not None else 0)
-    return _cut(query, columns, _task_rows(view) if name == "Tasks" else _job_rows(view), test, query.offset)
+        first, skip = _start(query, test)
+        first = max(first, _sequence_floor(query.conditions))
+        until = total = view.run.history_length
+        if query.scan is not None:
+            until = min(total, first + query.scan)
+        rows = _history_rows(store, run_id, first, until)
+        return _cut(query, columns, rows, test, skip, until if until < total else None)
+    every = _task_rows(view) if name == "Tasks" else _job_rows(view)
+    return _cut(query, columns, (row for row in every if row[0] >= query.from_row), test, query.offset)
+
+
+def _start(query: ReadTable, test: Test | None) -> tuple[int, int]:
+    """The first row to look at, and how many of those that pass to leave out: without a test every row passes."""
+    return (query.from_row + query.offset, 0) if test is None else (query.from_row, query.offset)
 
 
 def compile_conditions(columns: Columns, conditions: Sequence[tuple[str, str, Any]]) -> Test | None:
@@ -137,7 +151,9 @@ def _family(value: Any) -> str | None:
     return None
 
 
-def _cut(query: ReadTable, columns: Columns, rows: Iterable[NumberedRow], test: Test | None, skip: int) -> TableData:
+def _cut(
+    query: ReadTable, columns: Columns, rows: Iterable[NumberedRow], test: Test | None, skip: int, next_row: int | None = None
+) -> TableData:
     """The rows that pass, less the first `skip`, at most the query's limit."""
     index: list[int] = []
     found: list[tuple[Any, ...]] = []
@@ -152,7 +168,7 @@ def _cut(query: ReadTable, columns: Columns, rows: Iterable[NumberedRow], test: 
             break
         index.append(number)
         found.append(row)
-    return TableData(query.table, columns, index, found)
+    return TableData(query.table, columns, index, found, next_row)
 
 
 def _stored_rows(store: Store, run_id: str, table: str, first: int, limit: int | None) -> Iterator[NumberedRow]:

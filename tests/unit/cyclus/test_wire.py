@@ -10,7 +10,7 @@ import websockets
 from triplane.adapter import AdapterError
 from triplane.auth import Authenticator, Role, TokenEntry
 from triplane.commands import StartRun, StopMode, StopRun
-from triplane_cyclus import CyclusAdapter
+from triplane_cyclus import CyclusAdapter, reading
 from triplane_cyclus.config import CyclusConfig
 from unit.cyclus.served import served
 from unit.simulation.harness import house
@@ -177,6 +177,38 @@ async def test_conditions_and_paging_choose_rows_with_their_original_numbers(tmp
         assert [row[2] for row in page["data"]] == [6, 7] and page["params"]["limit"] == 2
         history = await client.ask("table_data", table="triplane.History", conds=[["event", "==", "StepCompleted"], ["seq", ">", 30]])
         assert history["data"]["index"] == [30, 31]
+
+
+@pytest.mark.parametrize("table", ["Stores", "History", "Tasks", "triplane.Jobs"])
+async def test_a_table_read_in_portions_is_the_table_read_whole(tmp_path, monkeypatch, table):
+    requests = [
+        {"table": table, "orient": orient, "conds": conds, **window}
+        for orient in ("split", "records", "index", "columns", "values", "table", None)
+        for conds in (None, [["Time", ">", 7]] if table == "Stores" else [["seq", ">", 9]] if table == "History" else None)
+        for window in ({}, {"offset": 4}, {"limit": 5}, {"offset": 3, "limit": 8}, {"offset": 100})
+    ]
+    async with served(tmp_path) as wire, wire.client() as client:
+        await client.ask("load", input={"duration": 30})
+        await wire.home.closed("cyclus-default")
+        whole = [await client.ask("table_data", **request) for request in requests]
+        monkeypatch.setattr(reading, "PORTION_ROWS", 3)
+        assert [await client.ask("table_data", **request) for request in requests] == whole
+        assert whole[2]["data"]["index"] == whole[0]["data"]["index"][:5]
+
+
+async def test_a_large_table_holds_nobody_else_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "PORTION_ROWS", 1)
+    async with served(tmp_path) as wire, wire.client() as greedy, wire.client() as other:
+        await greedy.ask("load", input={"duration": 400})
+        assert (await other.next())["event"] == "loaded"
+        await wire.home.closed("cyclus-default")
+        await greedy.send("table_data", table="Flows")
+        answers = 0
+        whole = asyncio.ensure_future(greedy.until("table_data"))
+        while not whole.done():
+            assert await other.silent()
+            answers += 1
+        assert len((await whole)["data"]["data"]) >= 800 and answers > 5
 
 
 @pytest.mark.parametrize(
