@@ -154,6 +154,7 @@ class Bus:
                     return answer
                 future.set_result(answer)
                 return future
+            self._committer.check_room()
             digest = None
             if command.request_id is not None:
                 digest = digest_of(command)
@@ -375,7 +376,11 @@ class Bus:
             state = self._starter.new_state(changes.successor, run.run_number + 1, step.now)
             self._open(state, changes.successor, caller, None, None, prepared={}, linked=True)
         for followup in changes.followups if live.state.run.is_open else ():
-            self._apply(live, followup, caller, None, None, False)
+            try:
+                self._apply(live, followup, caller, None, None, False)
+            except Exception:
+                # The command itself is on its way to disk: what comes after it is not the asker's to be told.
+                log.exception("followup_failed: %s of %s", followup.name, run.run_id)
 
     def _audit(
         self, command: Command, caller: Caller, now: float, workflow_id: str, run_id: str

@@ -70,17 +70,26 @@ class Committer:
         self.groups = 0
         self.slices = 0
 
-    def submit(self, pending: Pending) -> None:
-        """Queue a slice for the next group.
+    def check_room(self) -> None:
+        """Refuse a command before it is decided: once a run has taken its step, the step's slice must go to disk.
 
         Raises:
-            LimitReached: more than `max_waiting` slices wait already.
+            LimitReached: `max_waiting` slices wait already.
             CommitFailed: the store is broken.
         """
         if self._is_broken:
             raise CommitFailed("the store can no longer be trusted; the gateway is going down")
-        if len(self._waiting) >= self._max_waiting and not pending.linked:
+        if len(self._waiting) >= self._max_waiting:
             raise LimitReached(f"{self._max_waiting} commands wait for the disk already; try again")
+
+    def submit(self, pending: Pending) -> None:
+        """Queue a slice for the next group.
+
+        Raises:
+            CommitFailed: the store is broken.
+        """
+        if self._is_broken:
+            raise CommitFailed("the store can no longer be trusted; the gateway is going down")
         self._waiting.append(pending)
         if pending.future is not None:
             self._schedule()

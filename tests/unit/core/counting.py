@@ -81,6 +81,10 @@ class CountingEngine:
             step.emit("Told")
             step.effect(Dispatch(run.run_id, other))
             step.effect(Resolve(run.run_id, "told", arguments))
+        elif name == "trip":
+            step.emit("Tripped")
+            run = state.run
+            step.follow_with(SignalRun(workflow_id=run.workflow_id, run_id=run.run_id, signal_name="refuse"))
         elif name == "again":
             step.follow_with(_continue(state, arguments))
         elif name == "refuse":

@@ -417,3 +417,20 @@ async def test_only_the_owners_wire_may_bring_files_along(house):
         await house.connect().dispatch(start(source={"archive": b"tar"}))
     owner = house.gateway.open_connection("control", "uid 0", LoopbackPeer("127.0.0.1"))
     assert (await owner.dispatch(start(source={"archive": b"tar"})))["outcome"] == "started"
+
+
+async def test_a_followup_that_fails_is_not_the_askers_failure(house):
+    connection = house.connect()
+    await connection.dispatch(start())
+    assert await connection.dispatch(signal("trip")) == {}
+    assert [e.name for e in connection.query(ReadHistory(workflow_id="w")).events] == ["RunStarted", "Tripped"]
+    assert (await connection.dispatch(signal()))["count"] == 1
+
+
+async def test_a_full_queue_refuses_before_anything_is_decided(house, monkeypatch):
+    connection = house.connect()
+    await connection.dispatch(start())
+    monkeypatch.setattr(house.gateway.bus._committer, "_max_waiting", 3)
+    outcomes = await asyncio.gather(*(connection.submit(signal()) for _ in range(6)), return_exceptions=True)
+    assert [isinstance(outcome, LimitReached) for outcome in outcomes] == [False] * 3 + [True] * 3
+    assert (await connection.dispatch(signal()))["count"] == 4
