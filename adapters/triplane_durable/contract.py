@@ -1,5 +1,6 @@
 """What this server tells clients about itself, and the `control_plane` object of every workflow response."""
 
+from functools import cache
 from typing import Any
 
 from triplane import __version__
@@ -12,14 +13,14 @@ WORKFLOW_TASK_COMMANDS = (
     "complete_workflow", "fail_workflow", "continue_as_new", "cancel_selection_operation",
 )  # fmt: skip
 
-_COPIED = (
+_COPIED = frozenset({
     "run_id", "workflow_type", "namespace", "business_key", "status", "status_bucket", "is_terminal", "task_queue",
     "run_number", "run_count", "workflow_count", "is_current_run", "compatibility", "started_at", "closed_at",
     "last_progress_at", "wait_kind", "wait_reason", "next_page_token", "command_id", "command_status",
     "command_source", "target_scope", "outcome", "reason", "rejection_reason", "validation_errors", "result",
     "result_envelope", "update_id", "update_status", "wait_for", "wait_timed_out", "wait_timeout_seconds",
     "blocked_reason", "message", "diagnostic_status",
-)  # fmt: skip
+})  # fmt: skip
 
 _NAME_FIELDS = {"signal": "signal_name", "query": "query_name", "update": "update_name"}
 _REQUIRED = {
@@ -34,31 +35,37 @@ _SUCCESS = {
 
 def control_plane(operation: str, body: dict[str, Any], workflow_id: str | None, name: str | None) -> dict[str, Any]:
     """The object without which the `dw` CLI refuses a response (contract section 2)."""
-    name_field = _NAME_FIELDS.get(operation)
-    required = ["workflow_id", "operation_name", "operation_name_field"] if name_field else _REQUIRED.get(operation, ["workflow_id"])
     value: dict[str, Any] = {
         "schema": "durable-workflow.v2.control-plane-response",
         "version": 1,
         "operation": operation,
         "workflow_id": workflow_id,
-        "contract": {
-            "schema": "durable-workflow.v2.control-plane-response.contract",
-            "version": 1,
-            "legacy_field_policy": "reject_non_canonical",
-            "legacy_fields": {
-                "query": "query_name", "signal": "signal_name", "update": "update_name", "wait_policy": "wait_for",
-            },
-            "required_fields": required,
-            "success_fields": _SUCCESS.get(operation, ["outcome"]),
-        },
-    }  # fmt: skip
+        "contract": _response_contract(operation),
+    }
+    name_field = _NAME_FIELDS.get(operation)
     if name_field:
         value["operation_name"] = name
         value["operation_name_field"] = name_field
-    for key in _COPIED:
-        if key in body:
-            value[key] = body[key]
+    for key, item in body.items():
+        if key in _COPIED:
+            value[key] = item
     return value
+
+
+@cache
+def _response_contract(operation: str) -> dict[str, Any]:
+    """What a response of that operation promises; one object for all of them, not to be changed."""
+    required = _REQUIRED.get(operation, ["workflow_id"])
+    return {
+        "schema": "durable-workflow.v2.control-plane-response.contract",
+        "version": 1,
+        "legacy_field_policy": "reject_non_canonical",
+        "legacy_fields": {
+            "query": "query_name", "signal": "signal_name", "update": "update_name", "wait_policy": "wait_for",
+        },
+        "required_fields": ["workflow_id", "operation_name", "operation_name_field"] if operation in _NAME_FIELDS else required,
+        "success_fields": _SUCCESS.get(operation, ["outcome"]),
+    }  # fmt: skip
 
 
 def server_capabilities(config: DurableConfig) -> dict[str, Any]:

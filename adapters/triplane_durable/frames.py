@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -84,8 +85,12 @@ def _depth(value: Any) -> int:
     return deepest
 
 
+@lru_cache(maxsize=4_096)
 def iso_time(seconds: float | None) -> str | None:
-    """ISO 8601 in UTC with six digits and `Z`, as every timestamp of this wire (contract section 1)."""
+    """ISO 8601 in UTC with six digits and `Z`, as every timestamp of this wire (contract section 1).
+
+    The same moments are shown again and again, in every poll of a run and its descriptions, so the last ones are kept.
+    """
     if seconds is None:
         return None
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:-6] + "Z"

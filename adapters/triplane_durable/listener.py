@@ -83,7 +83,9 @@ class Listener:
         wrong = self._wrong_place(request)
         if wrong is not None:
             return wrong
-        segments = tuple(unquote(part) for part in path[5:].split("/")) if len(path) > 5 else ()
+        segments = tuple(path[5:].split("/")) if len(path) > 5 else ()
+        if "%" in path:
+            segments = tuple(unquote(part) for part in segments)
         if request.method == "GET" and len(segments) == 1 and segments[0] in ("health", "ready"):
             return self._health(segments[0])
         try:

@@ -78,10 +78,21 @@ ROUTES: tuple[tuple[str, str, Route], ...] = _TABLE
 """Every route: method, path after `/api`, meaning."""
 
 _PARAMETER = "{}"
-_BY_SHAPE: dict[tuple[str, int], list[tuple[tuple[str, ...], Route]]] = {}
-for _method, _path, _route in _TABLE:
-    _parts = tuple(_path.split("/"))
-    _BY_SHAPE.setdefault((_method, len(_parts)), []).append((_parts, _route))
+_TREES: dict[tuple[str, int], dict[str, Any]] = {}
+"""By method and number of segments: a tree of the words in the path, `_PARAMETER` for a named part; leaves are (route, names)."""
+
+
+def _plant(method: str, path: str, route: Route) -> None:
+    parts = path.split("/")
+    node: dict[str, Any] = _TREES.setdefault((method, len(parts)), {})
+    words = [_PARAMETER if part[0] == "{" else part for part in parts]
+    for word in words[:-1]:
+        node = node.setdefault(word, {})
+    node[words[-1]] = (route, tuple(part[1:-1] for part in parts if part[0] == "{"))
+
+
+for _entry in _TABLE:
+    _plant(*_entry)
 
 
 def find_route(method: str, segments: tuple[str, ...]) -> tuple[Route | None, dict[str, str]]:
@@ -89,19 +100,27 @@ def find_route(method: str, segments: tuple[str, ...]) -> tuple[Route | None, di
 
     Fixed words win over named parts. Without a route the second value holds `path` if another method has one.
     """
-    for parts, route in _BY_SHAPE.get((method, len(segments)), ()):
-        params: dict[str, str] = {}
-        for part, segment in zip(parts, segments, strict=True):
-            if part[0] == "{":
-                params[part[1:-1]] = segment
-            elif part != segment:
-                break
-        else:
-            return route, params
+    found = _walk(method, segments)
+    if found is not None:
+        return found
     for other in ("GET", "POST", "PUT", "DELETE"):
-        if other != method and any(
-            all(p[0] == "{" or p == s for p, s in zip(parts, segments, strict=True))
-            for parts, _ in _BY_SHAPE.get((other, len(segments)), ())
-        ):
+        if other != method and _walk(other, segments) is not None:
             return None, {"path": "/".join(segments)}
     return None, {}
+
+
+def _walk(method: str, segments: tuple[str, ...]) -> tuple[Route, dict[str, str]] | None:
+    node: Any = _TREES.get((method, len(segments)))
+    values = []
+    for segment in segments:
+        if node is None:
+            return None
+        following = node.get(segment)
+        if following is None or segment == _PARAMETER:
+            following = node.get(_PARAMETER)
+            values.append(segment)
+        node = following
+    if node is None:
+        return None
+    route, names = node
+    return route, dict(zip(names, values, strict=True))

@@ -110,9 +110,9 @@ class Session:
 def _wrong_version(request: Request, plane: str) -> dict[str, Any] | None:
     name, ours = VERSION_HEADERS[plane]
     asked = request.headers.get(name.lower())
+    if asked == ours:
+        return None
     if plane == "control":
-        if asked == ours:
-            return None
         reason = "missing_control_plane_version" if asked is None else "unsupported_control_plane_version"
         key = "message"
     else:

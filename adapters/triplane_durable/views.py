@@ -105,23 +105,20 @@ def events_view(run_id: str, events: Sequence[Event | Mapping[str, Any]]) -> lis
     return [event_view(run_id, event) if isinstance(event, Event) else event for event in events]
 
 
-_TIMES = frozenset({"lease_expires_at", "schedule_to_start", "start_to_close", "schedule_to_close", "heartbeat", "last_heartbeat_at"})
-
-
-def with_iso_times(value: Any) -> Any:
+def with_iso_times(value: Mapping[str, Any]) -> dict[str, Any]:
     """The same object with the moments in it, kept as seconds in the core, as this wire writes them."""
-    if isinstance(value, dict):
-        return {
-            key: iso_time(item) if key in _TIMES and isinstance(item, int | float) else with_iso_times(item)
-            if key == "deadlines" else item
-            for key, item in value.items()
-        }
-    return value
+    shown = dict(value)
+    for key in ("lease_expires_at", "last_heartbeat_at"):
+        if isinstance(shown.get(key), int | float):
+            shown[key] = iso_time(shown[key])
+    if shown.get("deadlines"):
+        shown["deadlines"] = {what: iso_time(at) for what, at in shown["deadlines"].items()}
+    return shown
 
 
 def task_view(task: dict[str, Any]) -> dict[str, Any]:
     """A leased task (contract sections 4.3 to 4.5)."""
-    shown: dict[str, Any] = with_iso_times(task)
+    shown = with_iso_times(task)
     if "history_events" in shown:
         shown["history_events"] = events_view(str(task["run_id"]), shown["history_events"])
     return paged(shown) if "next_after" in shown else shown

@@ -270,7 +270,7 @@ class WorkerPlane:
         except LeaseLost as error:
             # Heartbeats of dead attempts are answered with flags, not with an error (contract section 4.4).
             return 200, body | DEAD_ATTEMPT | {"reason": error.reason, "heartbeat_recorded": False}
-        return 200, body | {"heartbeat_recorded": bool(reply["can_continue"])} | with_iso_times(dict(reply))
+        return 200, body | {"heartbeat_recorded": bool(reply["can_continue"])} | with_iso_times(reply)
 
     # ---- query tasks -----------------------------------------------------------------------------------------------
 
