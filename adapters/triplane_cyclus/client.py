@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import structlog
+from pydantic import ValidationError
 
 from triplane.connection import Connection
 from triplane.deltas import Delta
@@ -16,7 +17,7 @@ from triplane_cyclus.deltas import delta_frame, gap_frame
 from triplane_cyclus.frames import error_frame, heartbeat
 from triplane_cyclus.outbox import Outbox
 from triplane_cyclus.plans import HangUp, Load, Plan, Read, ReadPages, Say, Sleep, Submit
-from triplane_cyclus.session import Session, loaded_frame
+from triplane_cyclus.session import Session, invalid_fields, loaded_frame
 
 log = structlog.get_logger(room="cyclus")
 
@@ -182,7 +183,9 @@ class Client:
         self._settle()
 
     def _problem(self, error: BaseException, plan: Read | ReadPages | Submit | Load) -> str:
-        if not isinstance(error, GatewayError):
+        if isinstance(error, ValidationError):
+            error = invalid_fields(error)
+        elif not isinstance(error, GatewayError):
             log.error("request_failed", exc_info=error)
             error = GatewayError("something went wrong inside the gateway; its log says what")
         return error_frame(plan.event, error, plan.echoed)
