@@ -13,6 +13,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Self
 
+from left_jobs import end_jobs
+
 READY_S = 30.0
 STOP_S = 15.0
 
@@ -86,8 +88,11 @@ port = {self.websocket_port}
         return self.start()
 
     def __exit__(self, *_: object) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.stop()
+        try:
+            if self.process is not None and self.process.poll() is None:
+                self.stop()
+        finally:
+            end_jobs(self.home)
 
     @property
     def output(self) -> str:
