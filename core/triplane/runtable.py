@@ -75,20 +75,32 @@ class RunTable:
             run = live.state.run
             if self._current.get((run.namespace, run.workflow_id)) == run_id:
                 del self._current[(run.namespace, run.workflow_id)]
-        self._closed.pop(run_id, None)
+        self._forget_closed(run_id)
 
     def retire(self, run_id: str) -> None:
         """A run's closing is on disk: keep its view for a while, not its working state."""
         live = self.live.get(run_id)
         if live is not None and live.view is not None:
+            key = (live.view.run.namespace, live.view.run.workflow_id)
+            is_newest = self._current.get(key) == run_id
             self.drop(run_id)
             self._remember(run_id, live.view)
+            if is_newest:
+                # Its result is usually asked for next; the entry leaves with the view.
+                self._current[key] = run_id
 
     def _remember(self, run_id: str, view: RunView) -> None:
         self._closed[run_id] = view
         self._closed.move_to_end(run_id)
         while len(self._closed) > self._closed_views:
-            self._closed.popitem(last=False)
+            self._forget_closed(next(iter(self._closed)))
+
+    def _forget_closed(self, run_id: str) -> None:
+        view = self._closed.pop(run_id, None)
+        if view is not None:
+            key = (view.run.namespace, view.run.workflow_id)
+            if self._current.get(key) == run_id:
+                del self._current[key]
 
     def current_run_id(self, namespace: str, workflow_id: str) -> str | None:
         """The workflow's newest run, committed or on its way."""
@@ -98,7 +110,9 @@ class RunTable:
     def committed_run_id(self, namespace: str, workflow_id: str) -> str | None:
         """The workflow's newest run that is on disk."""
         run_id = self._current.get((namespace, workflow_id))
-        if run_id is not None and self.live[run_id].view is not None:
+        if run_id is not None and (live := self.live.get(run_id)) is not None and live.view is not None:
+            return run_id
+        if run_id is not None and run_id in self._closed:
             return run_id
         return self._store.runs.current_run_id(namespace, workflow_id)
 
@@ -131,6 +145,8 @@ class RunTable:
                 self.drop(run_id)
             else:
                 return live if live.state.run.is_open else None
+        if run_id in self._closed:
+            return None
         stored = self._store.runs.load(run_id)
         if stored is None or not stored.run.is_open:
             return None
