@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+from contextlib import AsyncExitStack
 
 import pytest
 import websockets
@@ -51,6 +52,20 @@ async def test_replies_go_to_the_asker_and_announcements_to_all(tmp_path):
         }  # fmt: skip
         assert (await other.next())["data"] == ["Flows"]
         assert await asker.silent() and await other.silent()
+
+
+async def test_an_announcement_reaches_fifty_watchers_and_an_answer_only_its_asker(tmp_path):
+    async with served(tmp_path) as wire, AsyncExitStack() as stack:
+        asker = await stack.enter_async_context(wire.client())
+        watchers = [await stack.enter_async_context(wire.client()) for _ in range(50)]
+        await asker.ask("load", input={"duration": 5}, paused=True)
+        await asker.ask("set_repeating_actions", actions=[["echo", {"s": "step"}], ["table_data", {"table": "Finish"}]])
+        assert (await asker.ask("table_data", table="Info"))["event"] == "table_data"
+        await asker.send("unpause")
+        for watcher in watchers:
+            frames = [await watcher.next() for _ in range(11)]
+            assert [frame["event"] for frame in frames] == ["loaded", *["echo", "table_data"] * 5]
+            assert frames[-1]["data"]["index"] == [0]
 
 
 async def test_two_askers_at_once_each_see_both_changes(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from triplane.commands import DescribeAgent, PauseRun, PlayRun, StopMode, StopRun
-from triplane.errors import DefinitionNotFound, InvalidDefinition, NotSupported, RefusedInput
+from triplane.errors import DefinitionNotFound, InvalidDefinition, NotSupported, RefusedInput, StorageFull
 from triplane.simulations.framing import Decoder, FrameTooLarge, FrameUnreadable, encode
 from triplane.simulations.process import child_environment
 from unit.simulation.harness import house
@@ -123,6 +123,25 @@ async def test_a_restart_takes_the_model_up_from_its_checkpoint_without_losing_o
         assert output == undisturbed.detail.output
         for name, rows in interrupted.items():
             assert rows == _without_id(home.table(name, workflow_id="undisturbed")), name
+
+
+async def test_a_full_disk_stops_a_run_and_room_lets_it_go_on_without_a_gap(tmp_path, monkeypatch):
+    async with house(tmp_path) as home:
+        commit, refused = home.store.writer.commit, []
+
+        def full(group):
+            if len(refused) < 2:
+                refused.append(group)
+                raise StorageFull("the disk is full")
+            commit(group)
+
+        await home.start_model("material_flow", input={"duration": 40, "pace_s": 0.005})
+        await home.until(lambda: home.view().tasks.get(("10", "step")))
+        monkeypatch.setattr(home.store.writer, "commit", full)
+        view = await home.closed()
+        assert refused and view.run.status == "completed"
+        assert [row[2] for row in home.table("Stores").rows] == list(range(1, 41))
+        assert home.gateway.readiness()["faults"] == []
 
 
 async def test_a_model_without_checkpoints_is_interrupted_by_a_restart_and_says_so(tmp_path):
