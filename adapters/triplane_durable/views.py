@@ -6,7 +6,7 @@ from typing import Any
 from triplane.engines.durable.ids import event_id
 from triplane.entities import Run, RunDetail
 from triplane.events import Event
-from triplane.payloads import PayloadError, decode_envelope, is_envelope
+from triplane.payloads import PayloadError, decode_envelope, envelope, is_envelope
 from triplane_durable.frames import iso_time
 
 BUCKETS = {
@@ -94,10 +94,20 @@ def event_view(run_id: str, event: Event) -> dict[str, Any]:
         "id": event_id(run_id, event.seq),
         "sequence": event.seq,
         "event_type": event.name,
-        "payload": event.data,
+        "payload": event.data if event.name != "WorkflowCompleted" else _completion(event.data),
         "recorded_at": at,
         "timestamp": at,
     }
+
+
+def _completion(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The end of a run with its output in an envelope, where clients look for the result; other engines keep it plain."""
+    if "payload_codec" in data:
+        return data
+    try:
+        return {**data, "output": envelope(data.get("output")), "payload_codec": "avro"}
+    except PayloadError:
+        return data
 
 
 def events_view(run_id: str, events: Sequence[Event | Mapping[str, Any]]) -> list[Any]:
