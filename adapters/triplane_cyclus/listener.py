@@ -13,10 +13,10 @@ from triplane.connection import Connection
 from triplane.deltas import DeltaFilter
 from triplane.errors import GatewayError, LimitReached, NotAllowed, ShuttingDown, Unauthenticated
 from triplane.gateway import Gateway
+from triplane.origins import origin_allowed
 from triplane_cyclus.channel import Channel
 from triplane_cyclus.client import TRY_AGAIN_LATER, Client
 from triplane_cyclus.config import CyclusConfig
-from triplane_cyclus.origins import origin_allowed
 from triplane_cyclus.reading import Place, find_run
 from triplane_cyclus.session import POLICY_VIOLATION, Session
 from triplane_cyclus.sockets import listening_sockets

@@ -4,9 +4,8 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping
-from ipaddress import ip_address
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from aiohttp import web
 
@@ -15,6 +14,7 @@ from triplane.auth import BearerToken, Credential, LoopbackPeer
 from triplane.connection import Connection
 from triplane.errors import GatewayError
 from triplane.gateway import Gateway
+from triplane.origins import is_this_machine, origin_allowed
 from triplane_durable.config import DurableConfig
 from triplane_durable.contract import cluster_info
 from triplane_durable.frames import Request, Response, iso_time
@@ -132,21 +132,16 @@ class Listener:
             message = f"This gateway does not go by the name {host[:200]!r} (adapters.durable.allowed_hosts)."
             return _json(421, {"reason": "host_not_allowed", "message": message})
         origin = request.headers.get("Origin")
-        if origin is not None and origin not in self._config.allowed_origins:
-            try:
-                allowed = _is_local_name(urlsplit(origin).hostname or "")
-            except ValueError:
-                allowed = False
-            if not allowed:
-                message = f"Pages from {origin[:200]!r} may not call this gateway (adapters.durable.allowed_origins)."
-                return _json(403, {"reason": "origin_not_allowed", "message": message})
+        if not origin_allowed(origin, self._config.allowed_origins):
+            message = f"Pages from {(origin or '')[:200]!r} may not call this gateway (adapters.durable.allowed_origins)."
+            return _json(403, {"reason": "origin_not_allowed", "message": message})
         return None
 
     def _is_our_name(self, host: str) -> bool:
         allowed = (*self._config.allowed_hosts, self._config.host)
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
         name = name.strip("[]").lower()
-        if "*" not in allowed and name not in allowed and not _is_local_name(name):
+        if "*" not in allowed and name not in allowed and not is_this_machine(name):
             return False
         if len(self._known_hosts) < MAX_KNOWN_HOSTS:
             self._known_hosts.add(host)
@@ -190,15 +185,6 @@ class Listener:
 
 class _BodyTooLarge(Exception):
     pass
-
-
-def _is_local_name(name: str) -> bool:
-    if name.lower() == "localhost":
-        return True
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def _json(status: int, body: Any) -> web.Response:

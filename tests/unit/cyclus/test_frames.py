@@ -5,10 +5,10 @@ import math
 
 import pytest
 
+from triplane.origins import origin_allowed
 from triplane.queries import TableData
 from triplane_cyclus.frames import BadMessage, decode, encode, heartbeat
 from triplane_cyclus.orients import render
-from triplane_cyclus.origins import origin_allowed
 from triplane_cyclus.outbox import Outbox
 
 TABLE = TableData("T", (("Name", "str"), ("Count", "int")), [3, 7], [("a", 1), ("b", None)])
