@@ -15,7 +15,7 @@ from triplane.commands import (
     TriggerTasks,
 )
 from triplane.engines.durable.ids import activity_task_id
-from triplane.errors import NothingMatched, NotSupported
+from triplane.errors import InvalidFields, NothingMatched, NotSupported
 from unit.durable_engine.harness import RUN, DurableRun, activity, condition, timer
 
 
@@ -148,6 +148,20 @@ def test_a_run_without_timeouts_waits_for_ever():
     assert run.state.timers.keys() <= {"workflow-task"}
     run.advance(10**9)
     assert run.state.run.is_open
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("priority", None), ("priority", "high"), ("priority", 10), ("fairness_key", 7), ("run_timeout_s", "soon"),
+        ("run_timeout_s", -1), ("execution_timeout_s", float("nan")), ("execution_timeout_s", True),
+        ("execution_deadline", "now"), ("memo_blob", "AAAA"), ("carried_signals", [["x"]]), ("continued_from_run_id", 5),
+    ],
+)  # fmt: skip
+def test_start_options_the_engine_could_not_use_are_refused(name, value):
+    with pytest.raises(InvalidFields) as caught:
+        DurableRun(options={name: value})
+    assert list(caught.value.details["errors"]) == [f"options.{name}"]
 
 
 def test_every_event_is_in_the_engines_catalogue():

@@ -24,6 +24,7 @@ from triplane.engines.base import Preparation, RunState, Step
 from triplane.engines.durable import activities, closing, decisions, ids, steering, timers, updates, workflow_tasks
 from triplane.engines.durable.alarms import ACTIVITY_TIMER, CONDITION_TIMER, RUN_TIMER, USER_TIMER, WORKFLOW_TIMER
 from triplane.engines.durable.catalogue import EVENTS
+from triplane.engines.durable.options import check_options
 from triplane.engines.durable.payloads import as_arguments
 from triplane.engines.durable.settings import DurableSettings
 from triplane.engines.durable.state import Activity, Buffered, DurableState, TimerWait
@@ -62,8 +63,10 @@ class DurableEngine:
         """Record the start and issue the first workflow task.
 
         Raises:
+            InvalidFields: of the options.
             TooLarge, InvalidPayload: of the input.
         """
+        check_options(start.options)
         state.private = DurableState()
         turn = Turn(state, step, self.settings)
         run, detail = state.run, state.detail
