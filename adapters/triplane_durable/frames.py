@@ -1,5 +1,6 @@
 """Requests and responses of the durable wire as values; bytes in, bytes out, no I/O."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import field
 from datetime import UTC, datetime
@@ -85,15 +86,21 @@ def _depth(value: Any) -> int:
     return deepest
 
 
-@lru_cache(maxsize=4_096)
 def iso_time(seconds: float | None) -> str | None:
-    """ISO 8601 in UTC with six digits and `Z`, as every timestamp of this wire (contract section 1).
-
-    The same moments are shown again and again, in every poll of a run and its descriptions, so the last ones are kept.
-    """
+    """ISO 8601 in UTC with six digits and `Z`, as every timestamp of this wire (contract section 1)."""
     if seconds is None:
         return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    second = math.floor(seconds)
+    microseconds = round((seconds - second) * 1e6)
+    if microseconds == 1_000_000:
+        second, microseconds = second + 1, 0
+    return f"{_iso_second(second)}.{microseconds:06d}Z"
+
+
+@lru_cache(maxsize=1_024)
+def _iso_second(second: int) -> str:
+    """Nearly all moments that are shown lie in a few seconds: those of the requests now, and of their timeouts."""
+    return datetime.fromtimestamp(second, UTC).isoformat()[:-6]
 
 
 class Fields:

@@ -116,10 +116,12 @@ def relay(outcome: Any, future: "asyncio.Future[Any]") -> None:
         future.set_result(outcome)
         return
 
+    undelivered = outcome.undelivered if isinstance(outcome, Handing) else None
+
     def done(first: "asyncio.Future[Any]") -> None:
         if future.done():
-            if isinstance(first, Handing):
-                first.give_back()
+            if undelivered is not None and not first.cancelled() and first.exception() is None:
+                undelivered(first.result())
             return
         if first.cancelled():
             future.cancel()

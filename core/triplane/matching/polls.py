@@ -42,7 +42,7 @@ class Waiter:
     deadline: float
     page_size: int
     poll_key: PollKey | None
-    future: "asyncio.Future[Leased | None]"
+    future: Handing
     leasing: bool = False
     alarm: asyncio.TimerHandle | None = None
 
@@ -259,6 +259,8 @@ class PollDesk:
 
     def _gone(self, waiter: Waiter, future: "asyncio.Future[Leased | None]") -> None:
         """A poll has its answer, or its client hung up."""
+        # The two refer to each other, and polls are too many to be left to the garbage collector.
+        waiter.future.undelivered = None
         self._waiters.pop(waiter.number, None)
         if waiter.alarm is not None:
             waiter.alarm.cancel()
