@@ -152,3 +152,9 @@ class SimulatedRun:
     def names(self) -> list[str]:
         """Names of the events so far."""
         return [event.name for event in self.events]
+
+
+def start_all(run: SimulatedRun) -> None:
+    """Every job that is submitted now begins to run."""
+    while run.submissions:
+        run.run_job(run.submissions.popleft(), "started")
