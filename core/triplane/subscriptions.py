@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from triplane.deltas import Delta, DeltaFilter, Gap
 from triplane.errors import SlowConsumer
 
-
 MAX_QUEUED_BYTES = 8 << 20
 """Payloads that may wait for one subscriber, whatever its limit in deltas."""
 
