@@ -20,6 +20,7 @@ from triplane.queries import (
     RunView,
     TableNames,
 )
+from triplane.recentrows import RecentRows
 from triplane.runtable import RunTable
 from triplane.store.interface import Store
 from triplane.tables import read_table, table_names
@@ -30,6 +31,7 @@ class Reads:
 
     def __init__(self, store: Store, runs: RunTable, namespaces: dict[str, Namespace]) -> None:
         self._store, self._runs, self._namespaces = store, runs, namespaces
+        self._recent = RecentRows(store)
 
     def answer(self, query: Query, principal: Principal) -> Any:
         """The query's value.
@@ -45,7 +47,7 @@ class Reads:
             case ReadHistory():
                 return self._history(query)
             case ReadTable():
-                return read_table(self.view(query), self._store, query)
+                return read_table(self.view(query), self._store, query, self._recent)
             case TableNames():
                 return table_names(self.view(query), self._store, query.all)
             case ListRuns():

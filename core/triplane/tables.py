@@ -10,10 +10,10 @@ from typing import Any
 
 from triplane.errors import RefusedInput
 from triplane.queries import ReadTable, RunView, TableData
+from triplane.recentrows import NumberedRow, RecentRows
 from triplane.store.interface import Store
 
 Columns = tuple[tuple[str, str], ...]
-NumberedRow = tuple[int, tuple[Any, ...]]
 Test = Callable[[tuple[Any, ...]], bool]
 
 CORE_PREFIX = "triplane."
@@ -54,8 +54,11 @@ def table_names(view: RunView, store: Store, with_core: bool) -> list[str]:
     return sorted(names)
 
 
-def read_table(view: RunView, store: Store, query: ReadTable) -> TableData | None:
+def read_table(view: RunView, store: Store, query: ReadTable, recent: RecentRows) -> TableData | None:
     """The rows that meet all conditions, with their row numbers in the whole table; None if the run has no such table.
+
+    Args:
+        recent: reads the rows of a model's own tables.
 
     Raises:
         RefusedInput: a condition names an unknown column or operator, or orders values that have no order.
@@ -66,10 +69,10 @@ def read_table(view: RunView, store: Store, query: ReadTable) -> TableData | Non
         test = compile_conditions(columns, query.conditions)
         first, skip = _start(query, test)
         if query.scan is not None:
-            page = store.tables.read(run_id, query.table, first, query.scan)
+            page = recent.read(run_id, query.table, first, query.scan)
             next_row = page[-1][0] + 1 if len(page) == query.scan else None
             return _cut(query, columns, page, test, skip, next_row)
-        rows = _stored_rows(store, run_id, query.table, first, query.limit if test is None else None)
+        rows = _stored_rows(recent, run_id, query.table, first, query.limit if test is None else None)
         return _cut(query, columns, rows, test, skip)
     name = query.table.removeprefix(CORE_PREFIX)
     if name not in CORE_TABLES:
@@ -171,11 +174,11 @@ def _cut(
     return TableData(query.table, columns, index, found, next_row)
 
 
-def _stored_rows(store: Store, run_id: str, table: str, first: int, limit: int | None) -> Iterator[NumberedRow]:
+def _stored_rows(recent: RecentRows, run_id: str, table: str, first: int, limit: int | None) -> Iterator[NumberedRow]:
     left = limit
     while left is None or left > 0:
         wanted = PAGE_ROWS if left is None else min(PAGE_ROWS, left)
-        page = store.tables.read(run_id, table, first, wanted)
+        page = recent.read(run_id, table, first, wanted)
         yield from page
         if len(page) < wanted:
             return

@@ -1,8 +1,12 @@
 """Conditions on rows, and the tables that every run has."""
 
+import asyncio
+import random
+
 import pytest
 
 from triplane.errors import RefusedInput
+from triplane.recentrows import RecentRows
 from triplane.tables import compile_conditions
 from unit.simulation.harness import house
 
@@ -73,3 +77,27 @@ async def test_a_model_s_own_table_goes_before_a_core_table_of_that_name(tmp_pat
         await home.closed()
         assert home.table("Tasks").rows == [(1,), (2,)]
         assert home.table("triplane.Tasks").columns[0] == ("cycle", "str")
+
+
+async def test_kept_rows_are_the_stored_rows_whatever_is_asked_in_which_order(tmp_path):
+    async with house(tmp_path) as home:
+        tables = {name: {"columns": [["N", "int"]], "rows": [[n] for n in range(size)]} for name, size in (("A", 57), ("B", 30), ("C", 8))}
+        run_id = (await home.start_model("recorded", input={"tables": tables, "steps": 1}))["run_id"]
+        await home.closed()
+        recent, ask = RecentRows(home.store, max_rows=40, max_rows_in_all=60), random.Random(1)
+        for _ in range(500):
+            table, first, limit = ask.choice("ABCD"), ask.randrange(70), ask.randrange(1, 70)
+            assert recent.read(run_id, table, first, limit) == home.store.tables.read(run_id, table, first, limit)
+            assert recent.rows <= 60
+
+
+async def test_rows_kept_of_a_growing_table_are_joined_by_new_ones(tmp_path):
+    async with house(tmp_path) as home:
+        await home.start_model("material_flow", input={"duration": 300})
+        seen = 0
+        while home.view().run.is_open:
+            rows = home.table("Stores", ("Quantity", ">=", 0)).rows if "Stores" in home.store.tables.names(home.view().run.run_id) else []
+            assert len(rows) >= seen and [row[2] for row in rows] == list(range(1, len(rows) + 1))
+            seen = len(rows)
+            await asyncio.sleep(0)
+        assert len(home.table("Stores").rows) == 300
