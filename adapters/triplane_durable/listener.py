@@ -18,6 +18,7 @@ from triplane.origins import is_this_machine, origin_allowed
 from triplane_durable.config import DurableConfig
 from triplane_durable.contract import cluster_info
 from triplane_durable.frames import Request, Response, iso_time
+from triplane_durable.http_server import HttpServer
 from triplane_durable.refusals import refusal
 from triplane_durable.session import Session
 
@@ -46,7 +47,7 @@ class Listener:
         Raises:
             AdapterError: the address cannot be bound.
         """
-        server = web.Server(self._handle, access_log=None, handler_cancellation=True)
+        server = HttpServer(self._handle, access_log=None, handler_cancellation=True)
         runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=STOP_S)
         await runner.setup()
         site = web.TCPSite(runner, self._config.host, self._config.port, reuse_address=True, backlog=1_024)
@@ -105,6 +106,9 @@ class Listener:
                 body = await self._read(request)
             except _BodyTooLarge:
                 return self._too_large()
+            except web.RequestPayloadError as error:
+                said = " ".join(str(error).split())[:300]
+                return _json(400, {"reason": "malformed_request", "message": f"The body cannot be read: {said}"})
         query = request.query if request.rel_url.raw_query_string else NO_QUERY
         response = await session.receive(Request(request.method, segments, query, request.headers, body))
         return _encoded(response)

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -99,6 +100,32 @@ async def test_a_body_must_be_json_by_its_type_and_within_its_size(serve):
 
     status, _ = await served.ask("POST", "/api/workflows", data=chunks(), headers={"Content-Type": "application/json"})
     assert status == 413
+    assert (await served.ask("GET", "/api/workflows"))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"\0\1\2\r\n\r\n",
+        b"GET /api/" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /api/workflows HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 20_000 + b"\r\n\r\n",
+        b"POST /api/workflows HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n{",
+        b"POST /api/workflows HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\nabcd",
+        b"POST /api/workflows HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\nZZZ\r\n",
+    ],
+    ids=["no HTTP", "a long path", "a long header", "a negative length", "not gzip", "not chunks"],
+)
+async def test_bytes_that_are_no_request_are_refused_in_the_wires_form_and_hurt_nobody(serve, caplog, request_bytes):
+    served = await serve()
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    writer.write(request_bytes)
+    head, _, body = (await asyncio.wait_for(reader.read(4_096), 5)).partition(b"\r\n\r\n")
+    writer.close()
+    assert b" 400 " in head.splitlines()[0] and b"application/json" in head
+    assert json.loads(body)["reason"] == "malformed_request"
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
     assert (await served.ask("GET", "/api/workflows"))[0] == 200
 
 
