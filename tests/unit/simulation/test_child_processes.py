@@ -240,7 +240,8 @@ async def test_starts_that_make_no_sense_are_refused_before_anything_runs(tmp_pa
             (InvalidDefinition, {"name": "counts", "input": "text"}),
             (InvalidDefinition, {"name": "counts", "input": [{}, {}]}),
             (RefusedInput, {"name": "counts", "input": {"steps": 1 << 70}}),
-            (RefusedInput, {"name": "counts", "source": {"archive": b"x"}, "options": {"repeating_actions": "all"}}),
+            (RefusedInput, {"name": "counts", "source": {"folder": "/etc"}}),
+            (RefusedInput, {"name": "counts", "options": {"repeating_actions": "all"}}),
         ]:
             with pytest.raises(error):
                 await home.start_model(**fields)

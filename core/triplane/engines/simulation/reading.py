@@ -31,8 +31,9 @@ async def read_start(start: StartRun, directories: Sequence[str]) -> dict[str, A
         raise NotSupported(f"run mode {start.mode!r} is not supported for simulations; live is")
     if start.settings:
         raise NotSupported(f"--set {next(iter(start.settings))}: simulations have no templates; give an input instead")
-    name = (start.source or {}).get("definition", start.workflow_type)
-    if not isinstance(name, str):
+    source = start.source or {}
+    name = source.get("definition", start.workflow_type)
+    if not isinstance(name, str) or source.keys() - {"definition"}:
         raise RefusedInput("source: simulations are started by name, {definition: NAME}")
     name = name.removeprefix(PREFIX)
     if not _NAME.fullmatch(name):
