@@ -1,6 +1,7 @@
 """The HTTP server, with refusals in the wire's own form where bytes never became a request."""
 
 import logging
+from typing import Any
 
 from aiohttp import web
 
@@ -29,6 +30,12 @@ class _Protocol(web.RequestHandler):
         answer = web.Response(status=status, body=Response(status, body).encode(), content_type="application/json")
         answer.force_close()
         return answer
+
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        # The rest of a refused body is read before the connection closes; that it is no better is no error of ours.
+        if not isinstance(kw.get("exc_info"), web.RequestPayloadError):
+            super().log_exception(*args, **kw)
 
 
 class HttpServer(web.Server):
