@@ -174,6 +174,7 @@ def test_a_failing_model_fails_the_run_with_its_reason():
     run.loaded()
     run.send(ModelFailed, reason="the ore is gone")
     assert run.state.run.status == "failed" and run.state.run.closed_reason == "model_failed"
+    assert run.state.run.status_message == "the ore is gone"
     assert run.events[-1].data == {"message": "the ore is gone", "reason": "model_failed"}
     assert run.tasks == {"1": "failed"}
 

@@ -201,6 +201,7 @@ class SimulationEngine:
         step.emit("WorkflowFailed", {"message": reason, "reason": word, **_loading(progress)})
         step.effect(StopModel(state.run.run_id))
         step.close("failed", reason=word)
+        step.set_run(status_message=reason[:500])
 
     def _advance(self, state: RunState, step: Step) -> None:
         """Begin the next step if nothing keeps it back; else show it as waiting."""
