@@ -6,10 +6,9 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from triplane.audit import audit_record
+from triplane.asking import Ask
 from triplane.clock import Clock
-from triplane.commands.base import Access, Command, RunCommand, Scope
-from triplane.commands.runs import PlayRun, StartRun
+from triplane.commands.base import Command, RunCommand, Scope
 from triplane.commands.system import FireTimer
 from triplane.committer import Committer, Pending
 from triplane.deltas import Delta
@@ -19,19 +18,19 @@ from triplane.errors import (
     CannotNow,
     GatewayError,
     NotCurrentRun,
-    NotSupported,
     RunClosed,
     RunNotFound,
     UnknownCommand,
     WorkflowNotFound,
 )
+from triplane.launching import Launcher
 from triplane.outcome import advance_view, finish_step
 from triplane.queries import RunView
 from triplane.requests import AnsweredRequests, digest_of
-from triplane.runtable import LiveRun, RunTable, StepGuard
+from triplane.runtable import LiveRun, RunTable
 from triplane.service import SYSTEM, Caller, Service, relay
 from triplane.starts import Starter
-from triplane.store.interface import AuditRecord, Slice, Store
+from triplane.store.interface import Slice, Store
 from triplane.subscriptions import DeltaHub
 from triplane.timers import TimerHeap
 
@@ -71,7 +70,7 @@ class Bus:
         self._cursor = store.last_cursor()
         self._answered = AnsweredRequests(store.requests, clock)
         self._committer = Committer(store.writer, self._on_committed, self._on_failed, on_broken)
-        self._starter = starter
+        self._launcher = Launcher(store, clock, engines, self.runs, starter, self._finish, self._answer_only, self.spawn)
         self._by_command: dict[type[Command], Service] = {c: s for s in services for c in s.commands}
         self._by_effect: dict[type[Effect], Service] = {e: s for s in services for e in s.effects}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -165,9 +164,9 @@ class Bus:
             if service is not None:
                 relay(service.handle(command, caller), future)
             elif command.scope is Scope.START:
-                self._start(command, caller, digest, future)
+                self._launcher.launch(Ask(command, caller, future, digest))
             elif isinstance(command, RunCommand):
-                self._apply(self.resolve(command), command, caller, digest, future, wait)
+                self._apply(self.resolve(command), command, Ask(command, caller, future, digest, wait))
             else:
                 raise UnknownCommand(f"nothing here answers {command.name!r}")
         except GatewayError as error:
@@ -201,194 +200,52 @@ class Bus:
             raise RunClosed(command.workflow_id, current, closed.run.status if closed is not None else "closed")
         return live
 
-    def _apply(
-        self,
-        live: LiveRun,
-        command: RunCommand,
-        caller: Caller,
-        digest: bytes | None,
-        future: "asyncio.Future[Any] | None",
-        wait: bool,
-    ) -> None:
-        step = Step(live.state, self.clock.now(), caller.wire, caller.principal)
-        with StepGuard(live, step):
+    def _apply(self, live: LiveRun, command: RunCommand, ask: Ask) -> None:
+        step = Step(live.state, self.clock.now(), ask.caller.wire, ask.caller.principal)
+        with live.guard(step):
             reply = live.engine.handle(live.state, command, step)
-        self._finish(live, step, command, caller, reply, digest, future, wait)
+        self._finish(live, step, ask, reply)
 
-    def _start(
-        self, command: Command, caller: Caller, digest: bytes | None, future: "asyncio.Future[Any]"
-    ) -> None:
-        if isinstance(command, PlayRun):
-            current = self.runs.current_run_id(command.namespace, command.workflow_id)
-            if current is None:
-                raise WorkflowNotFound(command.workflow_id, command.namespace)
-            live = self.runs.open(current)
-            if live is not None:
-                run = live.state.run
-                reply = {
-                    "workflow_id": run.workflow_id, "run_id": run.run_id, "run_number": run.run_number,
-                    "workflow_type": run.workflow_type, "outcome": "existing",
-                }  # fmt: skip
-                step = Step(live.state, self.clock.now(), caller.wire, caller.principal)
-                with StepGuard(live, step):
-                    live.engine.handle(live.state, self._starter.resume_of(command), step)
-                self._finish(live, step, command, caller, reply, digest, future, True)
-                return
-            stored = self.store.runs.load(current)
-            assert stored is not None
-            previous = self.runs.state_of(stored)
-            self.engines[previous.run.engine].load(previous)
-            self._open(self._starter.next_state(previous, self.clock.now()), command, caller, digest, future, previous)
-        elif isinstance(command, StartRun):
-            engine = self.engines.get(command.engine)
-            if engine is None:
-                raise NotSupported(f"no engine {command.engine!r}; there are {', '.join(sorted(self.engines))}")
-            self._starter.check(command)
-            existing, number = self._look_up(command)
-            if existing is not None:
-                self._answer_only(command, caller, existing, digest, future)
-            elif engine.prepares:
-                self.spawn(self._prepare_and_open(engine, command, caller, digest, future), f"prepare {command.workflow_type}")
-            else:
-                state = self._starter.new_state(command, number, self.clock.now())
-                self._open(state, command, caller, digest, future, prepared={})
-        else:
-            raise UnknownCommand(f"nothing here answers {command.name!r}")
-
-    async def _prepare_and_open(
-        self, engine: Engine, command: StartRun, caller: Caller, digest: bytes | None, future: "asyncio.Future[Any]"
-    ) -> None:
-        try:
-            run_id, prepared = await self._starter.prepare(engine, command)
-            # Somebody else may have started the same workflow while this one was being read.
-            existing, number = self._look_up(command)
-            if existing is not None:
-                self._answer_only(command, caller, existing, digest, future)
-                return
-            state = self._starter.new_state(command, number, self.clock.now(), run_id)
-            self._open(state, command, caller, digest, future, prepared=prepared)
-        except GatewayError as error:
-            if not future.done():
-                future.set_exception(error)
-        except asyncio.CancelledError:
-            if not future.done():
-                future.set_exception(CannotNow("the gateway is stopping; the run was not started"))
-            raise
-        except Exception as error:
-            log.exception("start_crashed: %s", command.workflow_type)
-            if not future.done():
-                future.set_exception(error)
-
-    def _look_up(self, command: StartRun) -> tuple[dict[str, Any] | None, int]:
-        """The answer at once where the workflow id is taken and that is all right; else None and the new run's number.
-
-        Raises:
-            WorkflowExists: the duplicate policy refuses another run.
-        """
-        if command.workflow_id is None:
-            return None, 1
-        current = self.runs.current_run_id(command.namespace, command.workflow_id)
-        if current is None:
-            return None, 1
-        live = self.runs.live.get(current)
-        view = None if live is not None else self.runs.view(current)
-        run = live.state.run if live is not None else view.run if view is not None else None
-        return (self._starter.existing(command, run), run.run_number + 1) if run is not None else (None, 1)
-
-    def _answer_only(
-        self, command: Command, caller: Caller, reply: Any, digest: bytes | None, future: "asyncio.Future[Any]"
-    ) -> None:
+    def _answer_only(self, ask: Ask, reply: Any) -> None:
         """Answer a command that changed nothing but must be remembered (audit, request id)."""
         now = self.clock.now()
-        change = Slice(audit=self._audit(command, caller, now, "", ""))
-        if digest is not None:
-            change.request = self._answered.record(caller, command, digest, reply, now)
-        self._committer.submit(Pending(change, reply, future))
-
-    def _open(
-        self,
-        state: RunState,
-        command: Command,
-        caller: Caller,
-        digest: bytes | None,
-        future: "asyncio.Future[Any] | None",
-        previous: RunState | None = None,
-        prepared: Mapping[str, Any] | None = None,
-        linked: bool = False,
-    ) -> None:
-        engine = self.engines[state.run.engine]
-        live = LiveRun(engine, state, None)
-        step = Step(state, state.run.created, caller.wire, caller.principal)
-        if previous is not None:
-            engine.play(previous, state, step)
-        else:
-            assert isinstance(command, StartRun)
-            engine.start(state, command, prepared or {}, step)
-        run = state.run
-        reply = {
-            "workflow_id": run.workflow_id, "run_id": run.run_id, "run_number": run.run_number,
-            "workflow_type": run.workflow_type, "outcome": "started",
-        }  # fmt: skip
-        self.runs.add(live)
-        self._finish(live, step, command, caller, reply, digest, future, True, opened=True, linked=linked)
+        self._committer.submit(Pending(Slice(audit=ask.audit(now), request=ask.answered(reply, now)), reply, ask.future))
 
     # ---- from step to disk -----------------------------------------------------------------------------------------
 
     def _finish(
-        self,
-        live: LiveRun,
-        step: Step,
-        command: Command | None,
-        caller: Caller,
-        reply: Any,
-        digest: bytes | None,
-        future: "asyncio.Future[Any] | None",
-        wait: bool,
-        opened: bool = False,
-        linked: bool = False,
+        self, live: LiveRun, step: Step, ask: Ask | None, reply: Any, opened: bool = False, linked: bool = False
     ) -> None:
-        changes = step.changes
-        run = live.state.run
-        audit = self._audit(command, caller, step.now, run.workflow_id, run.run_id) if command is not None else ()
-        if not step.dirty and not opened:
-            self._run_effects(changes.effects)
-            if future is not None and not wait:
-                future.set_result(reply)
-            elif future is not None and (digest is not None or audit):
-                change = Slice(audit=audit)
-                if digest is not None and command is not None:
-                    change.request = self._answered.record(caller, command, digest, reply, step.now)
-                self._committer.submit(Pending(change, reply, future))
-            elif future is not None:
-                future.set_result(reply)
-        else:
+        changes, run = step.changes, live.state.run
+        future, wait = (ask.future, ask.wait) if ask is not None else (None, False)
+        if step.dirty or opened:
             self._cursor += 1
             stored, delta = finish_step(live.engine, step, self._cursor, opened)
-            stored.audit = audit
-            if digest is not None and command is not None:
-                stored.request = self._answered.record(caller, command, digest, reply, step.now)
+            if ask is not None:
+                stored.audit = ask.audit(step.now, run.workflow_id, run.run_id)
+                stored.request = ask.answered(reply, step.now)
             live.pending += 1
             context = _Context(live, delta, changes.effects, changes.timers)
             self._committer.submit(Pending(stored, reply, future if wait else None, context, linked))
-            if future is not None and not wait:
-                future.set_result(reply)
+        else:
+            self._run_effects(changes.effects)
+            if ask is not None and future is not None and wait:
+                audit = ask.audit(step.now, run.workflow_id, run.run_id)
+                if audit or ask.digest is not None:
+                    remembered = Slice(audit=audit, request=ask.answered(reply, step.now))
+                    self._committer.submit(Pending(remembered, reply, future))
+                else:
+                    future.set_result(reply)
+        if future is not None and not wait:
+            future.set_result(reply)
         if changes.successor is not None:
-            state = self._starter.new_state(changes.successor, run.run_number + 1, step.now)
-            self._open(state, changes.successor, caller, None, None, prepared={}, linked=True)
+            self._launcher.continue_as(run, changes.successor, step.now, ask)
         for followup in changes.followups if live.state.run.is_open else ():
             try:
-                self._apply(live, followup, caller, None, None, False)
+                self._apply(live, followup, Ask(followup, ask.caller if ask is not None else SYSTEM, wait=False))
             except Exception:
                 # The command itself is on its way to disk: what comes after it is not the asker's to be told.
                 log.exception("followup_failed: %s of %s", followup.name, run.run_id)
-
-    def _audit(
-        self, command: Command, caller: Caller, now: float, workflow_id: str, run_id: str
-    ) -> tuple[AuditRecord, ...]:
-        asked = command.asked
-        if asked.access is Access.SYSTEM or caller is SYSTEM or not asked.durable:
-            return ()
-        return (audit_record(asked, caller, now, workflow_id, run_id, "accepted"),)
 
     def write(self, change: Slice, wait: bool = True) -> "asyncio.Future[None]":
         """Commit a slice that belongs to no run."""
@@ -451,9 +308,9 @@ class Bus:
         for timer in live.state.timers.values():
             self.timers.set(live.state.run.run_id, timer.timer_id, timer.fire_at)
         step = Step(live.state, self.clock.now(), SYSTEM.wire, SYSTEM.principal)
-        with StepGuard(live, step):
+        with live.guard(step):
             live.engine.recover(live.state, step)
-        self._finish(live, step, None, SYSTEM, None, None, None, False)
+        self._finish(live, step, None, None)
 
     # ---- what happens by itself ------------------------------------------------------------------------------------
 

@@ -33,6 +33,10 @@ class LiveRun:
         self.pending = 0
         self.poisoned = False
 
+    def guard(self, step: Step) -> "StepGuard":
+        """What an engine's work on this run goes on inside of."""
+        return StepGuard(self, step)
+
 
 class StepGuard:
     """Around an engine's work: a failure after the first change makes the run reload, and is told as what it is, a bug."""

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from triplane.auth import AdapterSelf, CurveKey, LoopbackPeer
+from triplane.auth import AdapterSelf, CurveKey, LoopbackPeer, SocketOwner
 from triplane.commands import FireTimer, HoldTasks, PauseRun, PlayRun, SignalRun, StartRun, StopRun
 from triplane.deltas import Delta, DeltaFilter, Gap
 from triplane.errors import (
@@ -161,7 +161,7 @@ async def test_commands_to_closed_missing_or_other_runs_are_told_apart(house):
     with pytest.raises(NotSupported):
         await connection.dispatch(StartRun(engine="nosuch", workflow_type="x"))
     with pytest.raises(NamespaceNotFound):
-        house.gateway.bus._starter.check(StartRun(namespace="nowhere", engine="counting", workflow_type="x"))
+        await house.connect(SocketOwner(0)).dispatch(StartRun(namespace="nowhere", engine="counting", workflow_type="x"))
     await connection.dispatch(StopRun(workflow_id="w"))
     with pytest.raises(RunClosed):
         await connection.dispatch(signal())

@@ -1,0 +1,172 @@
+"""Beginning runs and continuing closed ones: from a start command to the new run's first step."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol
+
+from triplane.asking import Ask
+from triplane.clock import Clock
+from triplane.commands.runs import PlayRun, StartRun
+from triplane.engines.base import Engine, RunState, Step
+from triplane.entities import Run
+from triplane.errors import CannotNow, GatewayError, NotSupported, UnknownCommand, WorkflowNotFound
+from triplane.runtable import LiveRun, RunTable
+from triplane.starts import Starter
+from triplane.store.interface import Store
+
+log = logging.getLogger(__name__)
+
+
+class Finish(Protocol):
+    """Puts a step on its way to disk, and its answer behind it."""
+
+    def __call__(
+        self, live: LiveRun, step: Step, ask: Ask | None, reply: Any, opened: bool = False, linked: bool = False
+    ) -> None: ...
+
+
+class Launcher:
+    """Carries out `StartRun` and `PlayRun`.
+
+    Args:
+        finish: the bus's way from a step to disk.
+        answer: answers a command that changed nothing but must be remembered.
+        resume: applies what playing an open run comes down to, under the play's own ask.
+        spawn: runs a background task.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        engines: Mapping[str, Engine],
+        runs: RunTable,
+        starter: Starter,
+        finish: Finish,
+        answer: Callable[[Ask, Any], None],
+        spawn: Callable[[Coroutine[Any, Any, Any], str], Any],
+    ) -> None:
+        self._store, self._clock, self._engines, self._runs, self._starter = store, clock, engines, runs, starter
+        self._finish, self._answer, self._spawn = finish, answer, spawn
+
+    def launch(self, ask: Ask) -> None:
+        """Begin (or find) what a start command asks for.
+
+        Raises:
+            NotSupported, NamespaceNotFound, WorkflowNotFound, WorkflowExists, and what the engine refuses.
+        """
+        command = ask.command
+        if isinstance(command, PlayRun):
+            self._play(command, ask)
+        elif isinstance(command, StartRun):
+            self._start(command, ask)
+        else:
+            raise UnknownCommand(f"nothing here answers {command.name!r}")
+
+    def continue_as(self, previous: Run, successor: StartRun, now: float, ask: Ask | None) -> None:
+        """Open the run that follows `previous` in one commit with its closing."""
+        state = self._starter.new_state(successor, previous.run_number + 1, now)
+        caller = ask.caller if ask is not None else None
+        wire, principal = (caller.wire, caller.principal) if caller is not None else ("core", "system")
+        self._open(state, Step(state, now, wire, principal), successor, {}, None, linked=True)
+
+    def _play(self, command: PlayRun, ask: Ask) -> None:
+        current = self._runs.current_run_id(command.namespace, command.workflow_id)
+        if current is None:
+            raise WorkflowNotFound(command.workflow_id, command.namespace)
+        live = self._runs.open(current)
+        if live is not None:
+            step = self._step(live.state, ask)
+            with live.guard(step):
+                live.engine.handle(live.state, self._starter.resume_of(command), step)
+            self._finish(live, step, ask, _answer(live.state.run, "existing"))
+            return
+        stored = self._store.runs.load(current)
+        assert stored is not None
+        previous = self._runs.state_of(stored)
+        engine = self._engines[previous.run.engine]
+        engine.load(previous)
+        state = self._starter.next_state(previous, self._clock.now())
+        step = self._step(state, ask)
+        engine.play(previous, state, step)
+        self._add(engine, state, step, ask)
+
+    def _start(self, command: StartRun, ask: Ask) -> None:
+        engine = self._engines.get(command.engine)
+        if engine is None:
+            raise NotSupported(f"no engine {command.engine!r}; there are {', '.join(sorted(self._engines))}")
+        self._starter.check(command)
+        existing, number = self._look_up(command)
+        if existing is not None:
+            self._answer(ask, existing)
+        elif engine.prepares:
+            self._spawn(self._prepare_and_open(engine, command, ask), f"prepare {command.workflow_type}")
+        else:
+            state = self._starter.new_state(command, number, self._clock.now())
+            self._open(state, self._step(state, ask), command, {}, ask)
+
+    async def _prepare_and_open(self, engine: Engine, command: StartRun, ask: Ask) -> None:
+        future = ask.future
+        try:
+            run_id, prepared = await self._starter.prepare(engine, command)
+            # Somebody else may have started the same workflow while this one was being read.
+            existing, number = self._look_up(command)
+            if existing is not None:
+                self._answer(ask, existing)
+                return
+            state = self._starter.new_state(command, number, self._clock.now(), run_id)
+            self._open(state, self._step(state, ask), command, prepared, ask)
+        except GatewayError as error:
+            if future is not None and not future.done():
+                future.set_exception(error)
+        except asyncio.CancelledError:
+            if future is not None and not future.done():
+                future.set_exception(CannotNow("the gateway is stopping; the run was not started"))
+            raise
+        except Exception as error:
+            log.exception("start_crashed: %s", command.workflow_type)
+            if future is not None and not future.done():
+                future.set_exception(error)
+
+    def _look_up(self, command: StartRun) -> tuple[dict[str, Any] | None, int]:
+        """The answer at once where the workflow id is taken and that is all right; else None and the new run's number.
+
+        Raises:
+            WorkflowExists: the duplicate policy refuses another run.
+        """
+        if command.workflow_id is None:
+            return None, 1
+        current = self._runs.current_run_id(command.namespace, command.workflow_id)
+        if current is None:
+            return None, 1
+        live = self._runs.live.get(current)
+        view = None if live is not None else self._runs.view(current)
+        run = live.state.run if live is not None else view.run if view is not None else None
+        return (self._starter.existing(command, run), run.run_number + 1) if run is not None else (None, 1)
+
+    @staticmethod
+    def _step(state: RunState, ask: Ask, /) -> Step:
+        return Step(state, state.run.created, ask.caller.wire, ask.caller.principal)
+
+    def _open(
+        self, state: RunState, step: Step, command: StartRun, prepared: Mapping[str, Any], ask: Ask | None, linked: bool = False
+    ) -> None:
+        engine = self._engines[state.run.engine]
+        engine.start(state, command, prepared, step)
+        self._add(engine, state, step, ask, linked)
+
+    def _add(self, engine: Engine, state: RunState, step: Step, ask: Ask | None, linked: bool = False) -> None:
+        live = LiveRun(engine, state, None)
+        self._runs.add(live)
+        self._finish(live, step, ask, _answer(state.run, "started"), opened=True, linked=linked)
+
+
+def _answer(run: Run, outcome: str) -> dict[str, Any]:
+    return {
+        "workflow_id": run.workflow_id,
+        "run_id": run.run_id,
+        "run_number": run.run_number,
+        "workflow_type": run.workflow_type,
+        "outcome": outcome,
+    }
