@@ -39,6 +39,9 @@ class CyclusConfig(BaseModel):
     )
     max_depth: int = setting(100, "How deep the JSON of a message may be nested.", ge=4, le=500)
     max_pending: int = setting(1_000, "Requests of one client that wait for answers; further ones are not read until then.", ge=1)
+    messages_per_s: float = setting(
+        20_000.0, "Messages of one client over time; what comes faster is read later.", unit="1/second", gt=0
+    )
     max_sleep_s: float = setting(60.0, "Longest `sleep` that a client may ask for.", unit="seconds", ge=0, le=86_400)
     max_garbage: int = setting(20, "Unreadable messages in a row after which a client is closed (1008).", ge=1)
     send_queue: int = setting(1_000, "Messages that wait for one client to read; beyond it the client is closed (1013).", ge=10)

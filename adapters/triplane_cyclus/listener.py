@@ -13,6 +13,7 @@ from triplane.connection import Connection
 from triplane.deltas import DeltaFilter
 from triplane.errors import GatewayError, LimitReached, NotAllowed, ShuttingDown, Unauthenticated
 from triplane.gateway import Gateway
+from triplane.limits import TokenBucket
 from triplane.origins import origin_allowed
 from triplane_cyclus.channel import Channel
 from triplane_cyclus.client import TRY_AGAIN_LATER, Client
@@ -28,6 +29,8 @@ HEALTH = "/healthz"
 GOING_AWAY = 1001
 TURN_MESSAGES = 32
 """Messages taken from one client before others get a turn."""
+TOO_FAST_S = 0.01
+"""How long nothing is read from a client that sends too fast."""
 CLOSE_S = 1.0
 """How long a client may take to read a close frame before its connection is cut."""
 
@@ -155,8 +158,12 @@ class Listener:
             client.close(TRY_AGAIN_LATER, error.message)
 
     async def _read(self, ws: web.WebSocketResponse, client: Client) -> None:
-        count = 0
+        count, clock = 0, self._gateway.clock
+        rate = self.config.messages_per_s
+        bucket = TokenBucket(rate, max(1.0, rate), clock.monotonic())
         async for message in ws:
+            while not bucket.take(clock.monotonic()):
+                await asyncio.sleep(TOO_FAST_S)
             if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY) or client.closing is not None:
                 return
             client.receive(message.data)

@@ -268,6 +268,16 @@ async def test_repeated_garbage_closes_its_sender_alone(tmp_path):
         assert await good.silent()
 
 
+async def test_a_client_that_sends_too_fast_is_read_later_and_answered_all_the_same(tmp_path):
+    async with served(tmp_path, messages_per_s=20) as wire, wire.client() as hasty, wire.client() as calm:
+        started = asyncio.get_running_loop().time()
+        for number in range(30):
+            await hasty.send("echo", s=number)
+        assert await calm.silent() and asyncio.get_running_loop().time() - started < 0.4
+        assert [(await hasty.next())["data"] for _ in range(30)] == list(range(30))
+        assert asyncio.get_running_loop().time() - started > 0.4
+
+
 async def test_a_message_that_is_too_large_closes_its_sender_alone(tmp_path):
     async with served(tmp_path, max_message_bytes=10_000) as wire, wire.client() as bad, wire.client() as good:
         await bad.socket.send(json.dumps({"event": "echo", "params": {"s": "x" * 20_000}}))
