@@ -41,14 +41,14 @@ class PollSchedule:
         self,
         now: float,
         state_of: Callable[[JobAddress], str | None],
-        intervals_of: Callable[[str, str], str],
+        intervals_of: Callable[[JobAddress, str, str], str],
     ) -> list[tuple[JobAddress, str]]:
         """Jobs whose time has come, with their platforms. Each next wait begins now, when this one's poll is fired.
 
         Args:
             now: monotonic seconds.
             state_of: state of the task whose current job this is, None where it is another's turn.
-            intervals_of: a platform's polling intervals for a state, as written.
+            intervals_of: the polling intervals of a job, its platform and a state, as written.
         """
         found = []
         for address, watch in list(self._watches.items()):
@@ -57,7 +57,7 @@ class PollSchedule:
                 del self._watches[address]
                 continue
             if state != watch.state:
-                self._begin(watch, state, intervals_of(watch.platform, state), now)
+                self._begin(watch, state, intervals_of(address, watch.platform, state), now)
             if watch.due is not None and now >= watch.due:
                 found.append((address, watch.platform))
                 self._next(watch, now)

@@ -91,6 +91,7 @@ class JobService:
         self._work: dict[JobAddress, _Work] = {}
         self._waiting: list[Effect] = []
         self._prepared: dict[tuple[str, str], Prepared] = {}
+        self._without_word: dict[str, set[JobAddress]] = {}
         self._preparing: dict[str, asyncio.Lock] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._schedule = PollSchedule()
@@ -242,12 +243,13 @@ class JobService:
         # The default needs the Cylc wire; where that is off, jobs can still be polled.
         return method if method in self._tracking else POLL
 
-    def _intervals(self, name: str, state: str) -> str:
+    def _intervals(self, address: JobAddress, name: str, state: str) -> str:
         platform = self._platforms.get(name)
         if platform is None:
             return ""
         key = "execution_polling_intervals" if state == "running" else "submission_polling_intervals"
-        if self._method(platform) == POLL and key not in platform.model_fields_set:
+        only_polled = self._method(platform) == POLL or address in self._without_word.get(address[0], ())
+        if only_polled and key not in platform.model_fields_set:
             return POLL_ONLY_INTERVALS
         intervals: str = getattr(platform, key)
         return intervals
@@ -264,6 +266,20 @@ class JobService:
                 known = await method.prepare(run, name) if method else Prepared(await self._directory(run))
                 self._prepared[(run.run_id, name)] = known
             return known
+
+    async def _prepare_or_poll(self, run: Run, effect: SubmitJob) -> tuple[Prepared, str]:
+        """What the job needs to report, and by which method it will: by polls where its own cannot be had now.
+
+        A wire has only so many faces and ports. A run that goes without one still gets its work done, a little later.
+        """
+        method = self._method(self._platform(effect.platform))
+        try:
+            return await self._prepare(run, effect.platform), method
+        except GatewayError as error:
+            if run.run_id not in self._without_word:
+                log.warning("jobs_only_polled: of %s, which cannot report by %s: %s", run.workflow_id, method, error)
+            self._without_word.setdefault(run.run_id, set()).add(self._address(effect))
+            return Prepared(await self._directory(run)), POLL
 
     async def _directory(self, run: Run) -> Path:
         for method in self._tracking.values():
@@ -282,11 +298,11 @@ class JobService:
 
     async def _submit(self, run: Run, effect: SubmitJob) -> None:
         try:
-            prepared = await self._prepare(run, effect.platform)
+            prepared, method = await self._prepare_or_poll(run, effect)
             place = JobPlace(prepared.run_directory, *self._named(effect))
             async with self._preparing.setdefault(run.run_id, asyncio.Lock()):
                 await asyncio.to_thread(install, place.run_directory, effect.spec["origin"], effect.spec["source"])
-            await asyncio.to_thread(write_job, place, job_script(self._context(effect, place, prepared)))
+            await asyncio.to_thread(write_job, place, job_script(self._context(effect, place, prepared, method)))
             job_id = await self._runner(effect.platform).submit(place)
         except Exception as error:  # whatever it was, the run must learn that there is no job
             if not isinstance(error, OSError | GatewayError | SubmissionFailed):
@@ -297,7 +313,7 @@ class JobService:
         await self._tell(run, JobSubmitted, cycle=effect.cycle, task=effect.name, submit_num=effect.submit_num, job_id=job_id)
         self._schedule.watch(self._address(effect), effect.platform)
 
-    def _context(self, effect: SubmitJob, place: JobPlace, prepared: Prepared) -> JobContext:
+    def _context(self, effect: SubmitJob, place: JobPlace, prepared: Prepared, method: str) -> JobContext:
         platform = self._platform(effect.platform)
         command = prepared.message_command
         if command and platform.message_command == "cylc message":
@@ -306,7 +322,7 @@ class JobService:
             place=place,
             workflow=prepared.environment.get("CYLC_WORKFLOW_ID", place.run_directory.name),
             origin=effect.spec["origin"],
-            method=self._method(platform),
+            method=method,
             message_command=command,
             environment=prepared.environment,
             spec=effect.spec,
@@ -360,6 +376,8 @@ class JobService:
 
     async def _withdraw_closed(self) -> None:
         """Take back what runs were given that are over."""
+        for run_id in [one for one in self._without_word if self._open_run(one) is None]:
+            del self._without_word[run_id]
         for run_id, platform in list(self._prepared):
             view = self._bus.view(run_id)
             if view is not None and view.run.is_open:

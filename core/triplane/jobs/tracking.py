@@ -49,7 +49,7 @@ class TrackingMethod(Protocol):
         """Put in place what jobs of `run` on `platform` need. Repeating it is harmless.
 
         Raises:
-            GatewayError: it cannot be done now; the job fails to submit, with the message as the reason.
+            GatewayError: it cannot be done now; the job is submitted all the same and only polled.
         """
         ...
 

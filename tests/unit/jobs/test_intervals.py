@@ -48,7 +48,7 @@ def test_polls_come_at_the_contracts_times_and_anew_for_each_state():
 
     for tenth in range(300):
         clock = tenth / 10
-        if schedule.due(clock, state_of, lambda platform, state: intervals[state]):
+        if schedule.due(clock, state_of, lambda job, platform, state: intervals[state]):
             fired.append(clock)
     assert fired == [3.0, 6.0, 11.0, 16.0, 19.0, 22.0, 25.0, 28.0]
 
@@ -57,5 +57,5 @@ def test_a_job_that_has_ended_is_not_polled_any_more():
     schedule = PollSchedule()
     schedule.watch(ADDRESS, "p")
     states = iter(["running", None, "running", "running"])
-    polls = [schedule.due(now, lambda address: next(states), lambda platform, state: "PT1S") for now in (0.0, 5.0, 10.0)]
+    polls = [schedule.due(now, lambda address: next(states), lambda job, platform, state: "PT1S") for now in (0.0, 5.0, 10.0)]
     assert polls == [[], [], []]

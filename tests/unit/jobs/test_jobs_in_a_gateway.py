@@ -17,7 +17,8 @@ from triplane.engines.base import Step
 from triplane.engines.graph.progress import Progress
 from triplane.engines.graph.reading import FILE_NAME
 from triplane.entities import Run
-from triplane.errors import DefinitionNotFound, InvalidDefinition, NotSupported
+from triplane.errors import CannotNow, DefinitionNotFound, InvalidDefinition, NotSupported
+from triplane.jobs import service
 from triplane.jobs.background import BackgroundRunner
 from triplane.jobs.places import JobPlace, write_job
 from triplane.jobs.platforms import PlatformSettings
@@ -302,6 +303,20 @@ async def test_a_platform_reports_by_the_method_it_names_and_all_platforms_share
     assert "-- face-demo 1/a/01 started" in (tmp_path / "told").read_text()
     assert (tmp_path / "faces/demo/log/job/1/b/01/job.status").exists()
     assert method.withdrawn == ["demo"]
+
+
+async def test_where_a_method_is_used_up_jobs_run_all_the_same_and_are_polled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    class UsedUp(Recorder):
+        async def prepare(self, run: Run, platform: str) -> Prepared:
+            raise CannotNow("all faces are taken")
+
+    monkeypatch.setattr(service, "POLL_ONLY_INTERVALS", "PT0.2S")
+    rare = PlatformSettings(communication_method="recorder")
+    async with GatewayWithJobs(tmp_path, (UsedUp(tmp_path),), localhost=rare) as house:
+        await house.run(cycling("a => b", final=2) + "[runtime]\n[[a, b]]\nscript = true\n")
+        await until("the run is closed", lambda: not house.view().run.is_open)
+        assert house.view().run.status == "completed"
+    assert "CYLC_JOB_EXIT=SUCCEEDED" in (tmp_path / "faces/demo/log/job/1/a/01/job.status").read_text()
 
 
 @pytest.mark.parametrize("loop_of", [asyncio.new_event_loop, uvloop.new_event_loop])
