@@ -48,7 +48,7 @@ class CylcAdapter:
         """Open faces for what runs already, and follow the core for what is to come.
 
         Raises:
-            AdapterError: the run directory root or the data directory cannot be used.
+            AdapterError: the run directory root or the data directory cannot be used, or no port is free.
         """
         root = _setting(gateway, "jobs", "run_dir", JobsSection)
         data_dir = _setting(gateway, "gateway", "data_dir", GatewaySection)
@@ -73,6 +73,11 @@ class CylcAdapter:
             ports=PortRange(*config.ports),
             definition=config.run_dir_definition == "real",
         )
+        if not await asyncio.to_thread(self._site.ports.has_free, _SOCKETS_PER_FACE):
+            first, last = config.ports
+            raise AdapterError(
+                f"a face takes two ports, and there are not two left from {first} to {last}; choose others with adapters.cylc.ports"
+            )
         self._context = zmq.Context(io_threads=1)
         self._context.set(zmq.MAX_SOCKETS, max(1023, _SOCKETS_PER_FACE * 1_000 + 100))
         # Before any face: without a doorkeeper the library lets every key in.

@@ -1,6 +1,7 @@
 """Ports for the faces, from the configured range, the ones a face had before where they are free."""
 
 import random
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -35,3 +36,17 @@ class PortRange:
             port = self.first + (start + step) % count
             if port != preferred:
                 yield port
+
+    def has_free(self, count: int) -> bool:
+        """Whether so many ports of the range can be bound at this moment."""
+        for port in range(self.first, self.last + 1):
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("", port))
+                except OSError:
+                    continue
+            count -= 1
+            if count == 0:
+                return True
+        return False

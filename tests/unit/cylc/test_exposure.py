@@ -1,6 +1,7 @@
 """Which runs get a face, when, and which wait."""
 
 import asyncio
+import socket
 
 import pytest
 
@@ -8,6 +9,7 @@ import triplane.testing.house as house_module
 import triplane_cylc.faces.manager as manager_module
 from gateway_process import free_ports
 from interop.cylc_house import CylcHouse
+from triplane.adapter import AdapterError
 from triplane.commands import HoldTasks, ReleaseTasks, StartRun, StopRun
 from triplane.entities import Run
 from triplane.errors import CannotNow
@@ -151,4 +153,14 @@ async def test_a_run_whose_name_was_taken_gets_its_face_when_the_folder_is_moved
         manager = house.adapter._manager
         await eventually("it is known to go without", lambda: manager.without)
         (tmp_path / "cylc-run" / "conformance").rename(tmp_path / "aside")
+        await house.face()
+
+
+async def test_a_gateway_with_no_port_for_any_face_does_not_start_and_names_the_setting(tmp_path):
+    first, second = free_ports(2)
+    (tmp_path / "refused").mkdir()
+    with socket.create_server(("", second)):
+        with pytest.raises(AdapterError, match=r"adapters\.cylc\.ports"):
+            await CylcHouse(tmp_path / "refused", ports=(first, second)).__aenter__()
+    async with CylcHouse(tmp_path, ports=(first, second)) as house:
         await house.face()
