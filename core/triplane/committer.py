@@ -63,6 +63,7 @@ class Committer:
         self._scheduled = False
         self._in_thread = False
         self._is_broken = False
+        self._is_refused = False
         self._waited_s = 0.0
         self._in_thread_since = 0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
@@ -147,6 +148,9 @@ class Committer:
         if error is None:
             self.groups += 1
             self.slices += len(group)
+            if self._is_refused:
+                self._is_refused = False
+                log.warning("commits_go_on: what failed before did not take effect")
             self._committed(group)
         else:
             # What waits was decided on top of what has just failed, so it fails with it.
@@ -158,6 +162,10 @@ class Committer:
                 self._failed(group, CommitFailed("the store failed; nothing of this took effect"))
                 self._broken(error)
             else:
+                if not self._is_refused:
+                    # Once until it works again: on a full disk everything that is asked for fails.
+                    self._is_refused = True
+                    log.error("commits_refused: %s", error)
                 self._failed(group, error)
         if self._waiting:
             self._schedule()
