@@ -1,4 +1,4 @@
-"""Writes the JSON Schemas that other programs read: every command and query of the core, and the config file.
+"""Writes the JSON Schemas that other programs read: commands, queries, events and deltas of the core, errors, the config file.
 
     python -m triplane.documents FOLDER
 
@@ -11,12 +11,16 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from triplane.commands import ALL_COMMANDS
 from triplane.commands.base import Command, Request
 from triplane.config import installed_model
 from triplane.config.documents import schema
 from triplane.config.plugins import ADAPTERS, ENGINES
+from triplane.deltas import Delta, Gap
 from triplane.errors import ALL_ERRORS
+from triplane.events import CORE_EVENTS, Event
 from triplane.queries import ALL_QUERIES
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -41,6 +45,30 @@ def _request(kind: type[Request]) -> dict[str, Any]:
     return {**declared, "fields": kind.model_json_schema()}
 
 
+def events_document() -> dict[str, Any]:
+    """The catalogue of events by engine (`core` for those of any), and the shape that every event has."""
+    catalogues = {"core": CORE_EVENTS, **{name: engine.events for name, engine in _ours(ENGINES).items()}}
+    return {
+        "$schema": DIALECT,
+        "title": "Events in the histories of runs",
+        "event": TypeAdapter(Event).json_schema(),
+        "catalogue": {
+            engine: {kind.name: {"meaning": kind.sentence, "data": dict(kind.fields)} for kind in catalogue}
+            for engine, catalogue in catalogues.items()
+        },
+    }
+
+
+def deltas_document() -> dict[str, Any]:
+    """What subscribers get: a delta for each committed step, a gap where some cannot be had."""
+    return {
+        "$schema": DIALECT,
+        "title": "Deltas of committed steps",
+        "delta": TypeAdapter(Delta).json_schema(),
+        "gap": TypeAdapter(Gap).json_schema(),
+    }
+
+
 def errors_document() -> dict[str, Any]:
     """Every error that a client can be told, by code."""
     return {
@@ -60,7 +88,13 @@ def config_document() -> dict[str, Any]:
 
 def documents() -> dict[str, str]:
     """Text of each document by file name."""
-    made = {"requests.json": requests_document(), "errors.json": errors_document(), "config.json": config_document()}
+    made = {
+        "requests.json": requests_document(),
+        "events.json": events_document(),
+        "deltas.json": deltas_document(),
+        "errors.json": errors_document(),
+        "config.json": config_document(),
+    }
     return {name: json.dumps(document, indent=2, ensure_ascii=False) + "\n" for name, document in made.items()}
 
 
