@@ -15,6 +15,7 @@ from triplane.connection import Connection
 from triplane.errors import GatewayError
 from triplane.gateway import Gateway
 from triplane.origins import is_this_machine, origin_allowed
+from triplane_durable.answer import Answer, fits
 from triplane_durable.config import DurableConfig
 from triplane_durable.contract import cluster_info
 from triplane_durable.frames import Request, Response, iso_time
@@ -77,7 +78,7 @@ class Listener:
 
     # ---- one request -----------------------------------------------------------------------------------------------
 
-    async def _handle(self, request: web.BaseRequest) -> web.Response:
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.rel_url.raw_path
         if path != "/api" and not path.startswith("/api/"):
             return _json(404, {"reason": "route_not_found", "message": "Everything here is under /api."})
@@ -111,7 +112,10 @@ class Listener:
                 return _json(400, {"reason": "malformed_request", "message": f"The body cannot be read: {said}"})
         query = request.query if request.rel_url.raw_query_string else NO_QUERY
         response = await session.receive(Request(request.method, segments, query, request.headers, body))
-        return _encoded(response)
+        text = response.encode()
+        if fits(request, response.status, text):
+            return Answer(response.status, text, response.headers)
+        return web.Response(status=response.status, body=text, content_type=JSON, headers=dict(response.headers))
 
     async def _read(self, request: web.BaseRequest) -> bytes:
         if request.content.is_eof() and request.content.total_bytes <= self._config.max_body_bytes:
@@ -192,8 +196,4 @@ class _BodyTooLarge(Exception):
 
 
 def _json(status: int, body: Any) -> web.Response:
-    return _encoded(Response(status, body))
-
-
-def _encoded(response: Response) -> web.Response:
-    return web.Response(status=response.status, body=response.encode(), content_type=JSON, headers=dict(response.headers))
+    return web.Response(status=status, body=Response(status, body).encode(), content_type=JSON)

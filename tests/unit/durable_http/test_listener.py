@@ -222,3 +222,46 @@ async def test_a_port_that_is_taken_is_named_with_its_setting(serve):
         with pytest.raises(AdapterError, match=r"adapters\.durable\.port"):
             served = await serve()
             await DurableAdapter().start(served.gateway, DurableConfig(port=taken.getsockname()[1]))
+
+
+async def read_answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
+    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).decode().split("\r\n")
+    headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in head[1:] if line)}
+    return int(head[0].split()[1]), headers, await asyncio.wait_for(reader.readexactly(int(headers["content-length"])), 5)
+
+
+async def test_answers_in_a_row_have_one_form_whichever_way_they_are_written(serve):
+    served = await serve()
+    version = "X-Durable-Workflow-Control-Plane-Version: 2\r\n"
+    asked = [("/api/workflows", ""), ("/api/workflows/nobody", ""), ("/api/workflows", ""), ("/api/workflows", "Connection: close\r\n")]
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    writer.write("".join(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{version}{more}\r\n" for path, more in asked).encode())
+    answers = [await read_answer(reader) for _ in asked]
+    assert [status for status, _, _ in answers] == [200, 404, 200, 200]
+    for _, headers, body in answers:
+        assert headers["content-type"].startswith("application/json") and headers["date"].endswith("GMT")
+        assert headers["x-durable-workflow-control-plane-version"] == "2"
+        assert isinstance(json.loads(body), dict)
+    assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
+
+
+async def test_a_client_that_reads_late_gets_every_answer(serve):
+    served = await serve()
+    body = json.dumps({"workflow_type": "greet", "task_queue": "q", "memo": {"note": "n" * 20_000}})
+    start = (
+        "POST /api/workflows HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"X-Durable-Workflow-Control-Plane-Version: 2\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    ).encode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    writer.write(start)
+    _, _, answer = await read_answer(reader)
+    workflow_id = json.loads(answer)["workflow_id"]
+    read = f"GET /api/workflows/{workflow_id} HTTP/1.1\r\nHost: localhost\r\nX-Durable-Workflow-Control-Plane-Version: 2\r\n\r\n".encode()
+    # 20 kB each: far more than the sockets take while nobody reads, so the gateway has to wait with most of them.
+    count = 1_000
+    writer.write(read * count)
+    for _ in range(count):
+        status, _, answer = await read_answer(reader)
+        assert status == 200 and len(json.loads(answer)["memo"]["note"]) == 20_000
+    writer.close()
