@@ -1,6 +1,7 @@
 """Runs and tasks as tables for people."""
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -14,6 +15,15 @@ COLOURS = {
     "running": "cyan", "completed": "green", "succeeded": "green", "failed": "red", "submit-failed": "red", "terminated": "red",
     "cancelled": "yellow", "expired": "yellow", "submitted": "blue", "preparing": "blue",
 }  # fmt: skip
+
+
+UNWRAPPED = 2_000
+"""Columns where the reader is another program: every line whole, every id uncut."""
+
+
+def standard_output() -> Console:
+    """Where tables are printed: as wide as the terminal, and not wrapped into a pipe or a file."""
+    return Console(width=None if sys.stdout.isatty() else UNWRAPPED)
 
 
 def moment(seconds: float | None) -> str:
@@ -48,7 +58,7 @@ def print_runs(runs: Iterable[dict[str, Any]], namespace: str) -> None:
             run["workflow_id"], str(run["run_number"]), visible(run["engine"]), visible(run["workflow_type"]), status,
             moment(run["created"]), visible(_message(run)),
         )
-    console = Console()
+    console = standard_output()
     if count:
         console.print(table)
     else:
@@ -58,7 +68,7 @@ def print_runs(runs: Iterable[dict[str, Any]], namespace: str) -> None:
 def print_view(view: dict[str, Any]) -> None:
     """One run: what it is, how it stands, its tasks."""
     run, detail = view["run"], view["detail"]
-    console = Console()
+    console = standard_output()
     rows = {
         "workflow": run["workflow_id"], "namespace": run["namespace"], "run": f"{run['run_number']} ({run['run_id']})",
         "engine": run["engine"], "type": run["workflow_type"], "status": state_of(run), "message": _message(run),

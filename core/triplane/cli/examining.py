@@ -26,7 +26,9 @@ def doctor_command(*, config: ConfigFile = None, as_json: AsJson = False) -> int
     else:
         console = Console()
         for finding in findings:
-            console.print(Text(f"{finding.level.value:8}", STYLES[finding.level]), Text(f"{finding.part:16}{finding.message}"), sep="")
+            level, rest = Text(f"{finding.level.value:8}", STYLES[finding.level]), Text(f"{finding.part:16}{finding.message}")
+            # Terminals wrap by themselves; paths and settings that another program reads stay in one piece.
+            console.print(level, rest, sep="", soft_wrap=True)
             if finding.advice:
-                console.print(Text(f"{'':24}→ {finding.advice}"))
+                console.print(Text(f"{'':24}→ {finding.advice}"), soft_wrap=True)
     return ExitCode.FAILED if any(finding.level is Level.ERROR for finding in findings) else ExitCode.OK

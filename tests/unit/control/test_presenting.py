@@ -36,3 +36,9 @@ def test_a_nasty_name_is_printed_as_it_is_spelled(capsys: pytest.CaptureFixture[
 def test_an_empty_list_says_how_to_begin(capsys: pytest.CaptureFixture[str]) -> None:
     print_runs([], "[red]space")
     assert "[red]space" in capsys.readouterr().out
+
+
+def test_what_goes_into_a_pipe_is_neither_wrapped_nor_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    print_runs([run(workflow_id="w" * 128, status_message="a message of some length that says what is going on")], "default")
+    (_, line) = capsys.readouterr().out.splitlines()
+    assert line.startswith("w" * 128) and "what is going on" in line
