@@ -14,6 +14,9 @@ from triplane.store.interface import Slice, StoreBroken, Writer
 
 log = logging.getLogger(__name__)
 
+MOST_TURNS = 8
+"""Turns of the loop that a group may go on growing."""
+
 PROBE_EVERY = 32
 """Groups the writer thread takes before one is committed inline to measure the disk anew."""
 
@@ -61,6 +64,8 @@ class Committer:
         self._later: asyncio.TimerHandle | None = None
         self._waiting: deque[Pending] = deque()
         self._scheduled = False
+        self._gathered = 0
+        self._turns = 0
         self._in_thread = False
         self._is_broken = False
         self._is_refused = False
@@ -105,7 +110,18 @@ class Committer:
         if not self._scheduled and not self._in_thread:
             self._scheduled = True
             # Not at once: commands that arrive in this same turn of the loop share the group.
-            asyncio.get_running_loop().call_soon(self._flush)
+            asyncio.get_running_loop().call_soon(self._gather)
+
+    def _gather(self) -> None:
+        """Go on while every turn of the loop brings more, for a commit costs about the same whatever its size."""
+        waiting = len(self._waiting)
+        if self._gathered < waiting < self._max_group and waiting > 1 and self._turns < MOST_TURNS:
+            self._gathered = waiting
+            self._turns += 1
+            asyncio.get_running_loop().call_soon(self._gather)
+        else:
+            self._gathered = self._turns = 0
+            self._flush()
 
     def _flush(self) -> None:
         self._scheduled = False

@@ -4,6 +4,7 @@ Two things JSON has and msgpack has not are carried as extension types: integers
 of tables). Text may hold lone surrogates, as JSON's `\\ud800` does.
 """
 
+import threading
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ import msgpack
 
 FORMAT = b"\x01"
 _UUID, _BIG_INTEGER = 1, 2
+_packers = threading.local()
 
 
 class UnknownFormat(Exception):
@@ -19,7 +21,12 @@ class UnknownFormat(Exception):
 
 def pack(value: Any) -> bytes:
     """The stored form of plain values; mappings and sequences of any kind become dicts and lists."""
-    packed: bytes = msgpack.packb(value, default=_extended, unicode_errors="surrogatepass")
+    try:
+        packer: msgpack.Packer = _packers.packer
+    except AttributeError:
+        # One for each thread: making one costs more than packing an event does, and it cannot be shared.
+        packer = _packers.packer = msgpack.Packer(default=_extended, unicode_errors="surrogatepass")
+    packed: bytes = packer.pack(value)
     return FORMAT + packed
 
 
