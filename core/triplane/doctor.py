@@ -23,6 +23,7 @@ SKEW_S = 60.0
 MOST_MARKS = 10_000
 MARK_BYTES = 4_096
 MARK = Path(".service", "triplane")
+CONTACT = Path(".service", "contact")
 
 
 class Level(StrEnum):
@@ -63,7 +64,7 @@ def examine(config: Config, adapters: Mapping[str, Any], now: float | None = Non
         yield from _clock(config.gateway.data_dir, now)
         yield from _ports(config, owner)
         if store is not None and not isinstance(store, Finding):
-            yield from _faces(config, store)
+            yield from _faces(config, store, owner)
     finally:
         if store is not None and not isinstance(store, Finding):
             store.close()
@@ -196,11 +197,14 @@ def _is_free(host: str, port: int) -> bool:
     return True
 
 
-def _faces(config: Config, store: Store) -> Iterator[Finding]:
-    """Which open graphs and simulations have no run directory: a face carries our mark with the workflow's id."""
+def _faces(config: Config, store: Store, owner: int | None) -> Iterator[Finding]:
+    """Which open graphs and simulations have no face: its folder carries our mark with the workflow's id.
+
+    While a gateway runs, a face has a contact file too; a folder without one only has the jobs of a run that got none.
+    """
     if "cylc" not in config.enabled_adapters():
         return
-    marks = list(_marks(config.jobs.run_dir))
+    marks = list(_marks(config.jobs.run_dir, served=owner is not None))
     without: list[str] = []
     faces = 0
     for run_id in store.runs.open_run_ids():
@@ -223,12 +227,14 @@ def _faces(config: Config, store: Store) -> Iterator[Finding]:
         yield Finding("faces", Level.OK, f"{faces} open runs with a face in {config.jobs.run_dir}")
 
 
-def _marks(run_dir: Path) -> Iterable[str]:
+def _marks(run_dir: Path, served: bool) -> Iterable[str]:
     if not run_dir.is_dir():
         return
     for count, folder in enumerate(run_dir.iterdir()):
         if count >= MOST_MARKS:
             return
+        if served and not (folder / CONTACT).exists():
+            continue
         try:
             with (folder / MARK).open(errors="replace") as mark:
                 yield mark.read(MARK_BYTES)

@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from triplane.commands import StartRun
 from triplane.config import Config, Section, load, model_for, setting
 from triplane.doctor import Finding, Level, examine, owner_of
+from triplane.gateway import Gateway
 from triplane.jobs.platforms import PlatformSettings
 from triplane.store.sqlite import open_store
+from triplane.testing.engine import StillEngine
 
 NOW = 1_900_000_000.0
 
@@ -117,3 +120,22 @@ def test_the_owner_of_a_data_directory_is_known_while_it_lives(tmp_path: Path) -
     assert owner_of(tmp_path / "data") is not None
     store.close()
     assert owner_of(tmp_path / "data") is None
+
+
+async def test_a_run_whose_folder_only_has_its_jobs_is_named_as_one_without_a_face(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "data")
+    gateway = Gateway(store, {"still": StillEngine()}, [])
+    await gateway.start()
+    for name in ("shown", "hidden"):
+        await gateway.bus.send(StartRun(workflow_id=name, engine="still", workflow_type="still"))
+        service = tmp_path / "cylc-run" / name / ".service"
+        service.mkdir(parents=True)
+        (service / "triplane").write_text(f"format=1\nworkflow_id={name}\nport=1\n")
+    (tmp_path / "cylc-run/shown/.service/contact").touch()
+    try:
+        found = wrong(config(tmp_path))["faces"]
+        assert found.message == "1 open runs have no face for Cylc clients: hidden" and "adapters.cylc.max_faces" in found.advice
+    finally:
+        await gateway.stop()
+        store.close()
+    assert "faces" not in wrong(config(tmp_path))
