@@ -5,6 +5,7 @@ import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from ipaddress import IPv6Address, ip_address
 
 from triplane.commands.base import Access, Request, Scope
 from triplane.errors import NotAllowed, Unauthenticated
@@ -214,4 +215,11 @@ def authorise(principal: Principal, request: Request, known: frozenset[str]) -> 
 
 def is_loopback(address: str) -> bool:
     """Whether an IP address (or `localhost`, or a Unix peer) is this machine's loopback."""
-    return address in ("", "localhost", "::1") or address.startswith(("127.", "::ffff:127."))
+    if address in ("", "localhost", "127.0.0.1", "::1"):
+        return True
+    try:
+        literal = ip_address(address)
+    except ValueError:
+        return False
+    mapped = literal.ipv4_mapped if isinstance(literal, IPv6Address) else None
+    return (mapped or literal).is_loopback

@@ -204,3 +204,16 @@ def test_what_waits_for_a_slow_reader_is_bounded_in_bytes_too():
     assert late.closed or isinstance(late.drain()[0], Gap)
     resumed = hub.subscribe(DeltaFilter(), hub.cursor - 3, 1_000)
     assert [item.cursor for item in resumed.drain()] == [hub.cursor - 2, hub.cursor - 1, hub.cursor]
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("", True), ("localhost", True), ("127.0.0.1", True), ("127.8.9.1", True), ("::1", True), ("::ffff:127.0.0.1", True),
+        ("127.evil.example", False), ("127.0.0.1.evil.example", False), ("::ffff:10.0.0.1", False), ("0.0.0.0", False), ("::", False),
+    ],
+)  # fmt: skip
+def test_only_addresses_that_cannot_be_another_machine_are_loopback(address, expected):
+    from triplane.auth import is_loopback
+
+    assert is_loopback(address) is expected
