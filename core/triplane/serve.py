@@ -32,7 +32,7 @@ async def serve(
     announce: Callable[[str], None],
     stop: asyncio.Event | None = None,
 ) -> int:
-    """Serve until SIGTERM or SIGINT (or `stop`), then drain within `gateway.drain_s`.
+    """Serve until SIGTERM, SIGINT or SIGHUP (or `stop`), then drain within `gateway.drain_s`.
 
     Args:
         plug_ins: what is installed.
@@ -161,8 +161,10 @@ async def _within(work: Any, until: float, what: str) -> None:
 
 def _stop_on_signals(stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        # A closed terminal is a reason to stop in order, unless somebody (nohup, say) wants it ignored.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, stop.set)
 
 
 def _allow_many_files() -> None:
