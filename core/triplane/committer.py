@@ -55,7 +55,7 @@ class Committer:
         broken: Callable[[BaseException], None],
         max_group: int = 512,
         max_waiting: int = 100_000,
-        inline_below_s: float = 0.002,
+        inline_below_s: float = 0.001,
         unwaited_s: float = 0.02,
     ) -> None:
         self._writer, self._committed, self._failed, self._broken = writer, committed, failed, broken
