@@ -59,7 +59,11 @@ def _walk(folder: Path) -> list[Path]:
 
 
 def _check_link(path: Path, folder: Path) -> None:
-    target = path.resolve()
+    try:
+        target = path.resolve()
+    except RuntimeError as error:
+        # What pathlib calls a link that leads back to itself; later versions say OSError.
+        raise CannotPack(f"{path} is a link that leads to itself; take it out") from error
     if not target.is_relative_to(folder.resolve()):
         raise CannotPack(f"{path} is a link that leaves {folder}; copy what it points to, or take it out")
     if not target.is_file():

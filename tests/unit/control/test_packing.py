@@ -36,6 +36,14 @@ def test_everything_beside_the_definition_is_packed_and_nothing_of_whose_it_is(s
     assert {(member.uid, member.uname, member.mtime) for member in packed.values()} == {(0, "", 0)}
 
 
+@pytest.mark.parametrize("target", ["loop", "other"])
+def test_a_link_that_leads_to_itself_is_named(source: Path, target: str) -> None:
+    os.symlink(target, source / "loop")
+    os.symlink("loop", source / "other")
+    with pytest.raises(CannotPack, match="loop"):
+        pack(source / "flow.cylc")
+
+
 def test_the_same_source_gives_the_same_bytes(source: Path) -> None:
     first = pack(source / "flow.cylc")
     os.utime(source / "flow.cylc", (1, 1))
