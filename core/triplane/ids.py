@@ -1,11 +1,12 @@
 """Ids the core makes up."""
 
-import os
+import random
 import threading
 import time
 
 _lock = threading.Lock()
 _last = 0
+_tails = random.Random()  # seeded by the system; ids must differ, and are no secrets
 
 
 def new_run_id(now: float | None = None) -> str:
@@ -17,6 +18,6 @@ def new_run_id(now: float | None = None) -> str:
         stamp = max(milliseconds << 12, _last + 1)
         _last = stamp
     milliseconds, counter = stamp >> 12, stamp & 0xFFF
-    tail = int.from_bytes(os.urandom(8)) & ((1 << 62) - 1)
+    tail = _tails.getrandbits(62)
     text = f"{(milliseconds & ((1 << 48) - 1)) << 80 | 0x7 << 76 | counter << 64 | 0b10 << 62 | tail:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -1,7 +1,9 @@
 """The one way to change the store: a group of slices in one transaction, each table once for the whole group."""
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
+from functools import cache
+from itertools import chain
 from typing import Any
 
 import apsw
@@ -16,6 +18,9 @@ CHECKPOINT_PAGES = 4_000
 
 MAX_REMEMBERED_RUNS = 200_000
 """Runs whose key and history head are kept in memory, so that most commits read nothing."""
+
+ROWS_TOGETHER = (64, 16, 4)
+"""How many rows one statement inserts, largest first: few enough sizes that all their statements stay prepared."""
 
 _SAVE_CURSOR = "UPDATE position SET cursor = ?"
 
@@ -225,6 +230,30 @@ class SqliteWriter:
         if batch.cursor:
             self._connection.execute(_SAVE_CURSOR, (batch.cursor,))
 
-    def _many(self, sql: str, rows: Iterable[Any]) -> None:
-        if rows:
-            self._connection.executemany(sql, rows)
+    def _many(self, sql: str, rows: Collection[Any]) -> None:
+        """Run a statement once for each row; inserts of many rows go several to a statement.
+
+        The interpreter's lock is given up and taken again around every statement. While the event loop is busy each
+        time costs the writer thread a wait for it, so fewer, longer statements let the two threads really run together.
+        """
+        if not rows:
+            return
+        left = rows
+        if len(rows) >= ROWS_TOGETHER[-1] and " VALUES (" in sql:
+            ordered = list(rows)
+            at = 0
+            for count in ROWS_TOGETHER:
+                while len(ordered) - at >= count:
+                    values = list(chain.from_iterable(ordered[at : at + count]))
+                    self._connection.execute(_for_rows(sql, count), values)
+                    at += count
+            left = ordered[at:]
+        if left:
+            self._connection.executemany(sql, left)
+
+
+@cache
+def _for_rows(sql: str, count: int) -> str:
+    """An insert of one row, made to take `count`."""
+    row = sql[sql.index(" VALUES (") + 8 : sql.index(")", sql.index(" VALUES (")) + 1]
+    return sql.replace(row, ",".join([row] * count), 1)
