@@ -18,6 +18,7 @@ from triplane.origins import origin_allowed
 from triplane_cyclus.channel import Channel
 from triplane_cyclus.client import TRY_AGAIN_LATER, Client
 from triplane_cyclus.config import CyclusConfig
+from triplane_cyclus.http_server import HttpServer
 from triplane_cyclus.reading import Place, find_run
 from triplane_cyclus.session import POLICY_VIOLATION, Session
 from triplane_cyclus.sockets import listening_sockets
@@ -63,7 +64,7 @@ class Listener:
         """
         listening = listening_sockets(self.config.host, self.config.port)
         self._own = self._gateway.open_connection("cyclus", "itself", AdapterSelf("cyclus", self.config.namespace))
-        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None), handle_signals=False, shutdown_timeout=CLOSE_S)
+        self._runner = web.ServerRunner(HttpServer(self._handle, access_log=None), handle_signals=False, shutdown_timeout=CLOSE_S)
         await self._runner.setup()
         for one in listening:
             await web.SockSite(self._runner, one).start()

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 from contextlib import AsyncExitStack
+from urllib.parse import urlsplit
 
 import pytest
 import websockets
@@ -22,6 +23,19 @@ SLOW = {"duration": 100_000, "pace_s": 0.01}
 async def test_a_first_heartbeat_comes_at_once_and_others_follow(tmp_path):
     async with served(tmp_path, heartbeat_s=0.1) as wire, wire.client() as client:
         assert [await client.raw(heartbeats=True) for _ in range(3)] == ['{"event": "heartbeat", "data": 0.1}'] * 3
+
+
+@pytest.mark.parametrize("sent", [b"\0\1\2\r\n\r\n", b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"])
+async def test_bytes_that_are_no_http_are_refused_without_an_error_in_the_log(tmp_path, caplog, sent):
+    async with served(tmp_path) as wire, wire.client() as neighbour:
+        address = urlsplit(wire.address)
+        reader, writer = await asyncio.open_connection("127.0.0.1", address.port)
+        writer.write(sent)
+        answer = await asyncio.wait_for(reader.read(4_096), 5)
+        writer.close()
+        assert b" 400 " in answer.splitlines()[0] and b"this is not a request that can be read" in answer
+        assert not [record for record in caplog.records if record.levelname == "ERROR"]
+        assert (await neighbour.ask("table_names_request"))["event"] == "table_names"
 
 
 async def test_load_runs_the_simulation_to_its_end(tmp_path):
