@@ -20,7 +20,7 @@ WAITS = """
         R1 = a
 [runtime]
     [[a]]
-        script = sleep 600
+        script = sleep 60
 """
 
 
