@@ -57,7 +57,7 @@ def examine(config: Config, adapters: Mapping[str, Any], now: float | None = Non
     yield from _credentials(config, adapters)
     owner = owner_of(config.gateway.data_dir)
     yield from _data_dir(config.gateway.data_dir, owner)
-    yield from _disk(config.gateway.data_dir)
+    yield from _disk(config.gateway.data_dir, config.jobs.run_dir)
     store = _open(config.gateway.data_dir)
     try:
         yield from _store(store)
@@ -112,16 +112,27 @@ def _data_dir(data_dir: Path, owner: int | None) -> Iterator[Finding]:
     yield Finding("data directory", Level.OK, f"{data_dir}: {running}")
 
 
-def _disk(data_dir: Path) -> Iterator[Finding]:
-    place = next(folder for folder in (data_dir, *data_dir.parents) if folder.exists())
+def _disk(data_dir: Path, run_dir: Path) -> Iterator[Finding]:
+    """The room for the store, and that for jobs and faces where it is on another disk."""
+    place = _existing(data_dir)
+    yield _room(place, "a gateway on a full disk accepts no commands", "gateway.data_dir")
+    other = _existing(run_dir)
+    if other.stat().st_dev != place.stat().st_dev:
+        yield _room(other, "on a full disk no job is submitted and no face is opened", "jobs.run_dir")
+
+
+def _existing(path: Path) -> Path:
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def _room(place: Path, consequence: str, key: str) -> Finding:
     free = shutil.disk_usage(place).free
     text = f"{free / (1 << 30):.1f} GiB free at {place}"
     if free < FULL_BYTES:
-        yield Finding("disk", Level.ERROR, text, "make room: a gateway on a full disk accepts no commands")
-    elif free < LOW_BYTES:
-        yield Finding("disk", Level.WARNING, text, "make room soon, or move `gateway.data_dir`")
-    else:
-        yield Finding("disk", Level.OK, text)
+        return Finding("disk", Level.ERROR, text, f"make room: {consequence}")
+    if free < LOW_BYTES:
+        return Finding("disk", Level.WARNING, text, f"make room soon, or move `{key}`")
+    return Finding("disk", Level.OK, text)
 
 
 def _open(data_dir: Path) -> "Store | Finding | None":

@@ -139,3 +139,13 @@ async def test_a_run_whose_folder_only_has_its_jobs_is_named_as_one_without_a_fa
         await gateway.stop()
         store.close()
     assert "faces" not in wrong(config(tmp_path))
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a second file system")
+def test_the_disk_of_the_run_directories_is_looked_at_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(1 << 40, 0, 0 if Path(path) == Path("/dev/shm") else 1 << 39))
+    found = config(tmp_path)
+    moved = found.model_copy(update={"jobs": found.jobs.model_copy(update={"run_dir": Path("/dev/shm/none")})})
+    finding = wrong(moved)["disk"]
+    assert finding.level is Level.ERROR and "/dev/shm" in finding.message and "no job is submitted" in finding.advice
