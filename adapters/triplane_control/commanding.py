@@ -46,10 +46,16 @@ def gateway(config: Path | None) -> Iterator[ControlClient]:
     except TimeoutError as error:
         raise CommandFailure("the gateway did not answer in time", ExitCode.FAILED, "`triplane doctor` may tell why.") from error
     except ControlError as error:
-        place = "".join(f", {key} {error.details[key]}" for key in ("file", "line") if error.details.get(key))
+        place = "".join(f", {key} {error.details[key]}" for key in ("file", "line") if _adds(error, key))
         raise CommandFailure(f"{error.message}{place}", ExitCode.FAILED, ADVICE.get(error.code, "")) from error
 
 
 def print_json(value: Any) -> None:
     """One JSON document on standard output; bytes are shown as hexadecimal."""
     print(json.dumps(value, default=lambda item: item.hex() if isinstance(item, bytes) else str(item), ensure_ascii=False))
+
+
+def _adds(error: ControlError, key: str) -> bool:
+    """Whether a detail says something that the message does not say itself."""
+    value = error.details.get(key)
+    return bool(value) and (str(value) if key == "file" else f"line {value}") not in error.message

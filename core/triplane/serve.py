@@ -91,13 +91,15 @@ async def _serve_from(
             if stop.is_set():
                 break
             starting = f"the wire {name}"
-            adapter: Adapter = plug_ins.adapters[name]()
+            adapter = plug_ins.adapters[name]()
             await adapter.start(gateway, config.adapter(name))
             started[name] = adapter
             gateway.part(name, True)
-            announce(f"{name}: ready at {', '.join(adapter.endpoints()) or 'no address yet'}")
         if not stop.is_set():
             house.begin_jobs()
+            # Not before every wire is up: what cannot be served whole must not look as if it were.
+            for name, adapter in started.items():
+                announce(f"{name}: ready at {', '.join(adapter.endpoints()) or 'no address yet'}")
             announce(f"triplane: ready, with {open_runs} open run{'' if open_runs == 1 else 's'} from {config.gateway.data_dir}")
             await stop.wait()
     except (AdapterError, HistoryDamaged, StoreBroken, OSError) as error:

@@ -84,6 +84,7 @@ def test_a_port_that_is_taken_is_named_and_nothing_is_left_half_done(tmp_path: P
         refused = gateway.cli("serve", check=False)
     assert refused.returncode == 1, refused.stderr
     assert str(port) in refused.stderr and f"adapters.{wire}.port" in refused.stderr and "Traceback" not in refused.stderr
+    assert "ready" not in refused.stdout
     assert not (gateway.data_dir / "control.sock").exists()
     with gateway:
         assert gateway.http("GET", "/api/ready")[0] == 200
