@@ -106,7 +106,7 @@ class FaceManager:
                 f"the Cylc wire serves the namespace {self.config.namespace!r} only (adapters.cylc.namespace); "
                 f"jobs of {run.namespace!r} need a platform with communication_method = \"poll\""
             )
-        if run.run_id not in self._opening and self._room() <= 0:
+        if run.run_id not in self._opening and not self._has_room_for(run):
             raise CannotNow(f"all {self.config.max_faces} faces are taken; raise adapters.cylc.max_faces")
         try:
             return await self._open(run)
@@ -260,7 +260,7 @@ class FaceManager:
                 heapq.heappop(self._line)
                 self._waiting.pop(run_id, None)
                 continue
-            if self._room() <= 0:
+            if not self._has_room_for(self._waiting[run_id]):
                 self._note_full()
                 return
             self._is_full = False
@@ -268,8 +268,26 @@ class FaceManager:
             self._next_opening = now + 1.0 / self.config.faces_per_s
             self._spawn(self._open_quietly(self._waiting.pop(run_id)))
 
-    def _room(self) -> int:
-        return self.config.max_faces - len(self.faces) - len(self._opening)
+    def _has_room_for(self, run: Run) -> bool:
+        """Whether the run may have a face now; a durable run's face is given up for a graph or a simulation."""
+        if self.config.max_faces > len(self.faces) + len(self._opening):
+            return True
+        lent = [] if is_delayed(run) else [face for face in self.faces.values() if is_delayed(face.run)]
+        if not lent:
+            return False
+        face = max(lent, key=lambda each: each.run.created)
+        del self.faces[face.run.run_id]
+        self._spawn(self._give_up(face, run))
+        return True
+
+    async def _give_up(self, face: Face, other: Run) -> None:
+        """Take a face from a run that goes on; it waits in line for another."""
+        async with self._lock(face.run):
+            await self._builder.close(face, f"its face goes to {other.engine} {other.workflow_id}")
+        log.warning(
+            "cylc_face_given_up", workflow_id=face.run.workflow_id, to=other.workflow_id, setting="adapters.cylc.max_faces"
+        )
+        self._stand_in_line(face.run)
 
     def _note_full(self) -> None:
         if not self._is_full:

@@ -164,3 +164,20 @@ async def test_a_gateway_with_no_port_for_any_face_does_not_start_and_names_the_
             await CylcHouse(tmp_path / "refused", ports=(first, second)).__aenter__()
     async with CylcHouse(tmp_path, ports=(first, second)) as house:
         await house.face()
+
+
+async def test_a_durable_runs_face_is_given_up_for_a_graph_and_comes_back_when_one_is_free(durable, tmp_path):
+    class GraphStillEngine(StillEngine):
+        name = "graph"
+
+    async with CylcHouse(tmp_path, expose_after_s=0.0, max_faces=1) as house:
+        await house.face()
+        house.gateway.bus.engines["graph"] = GraphStillEngine()
+        await house.gateway.bus.send(StartRun(workflow_id="cycles", engine="graph", workflow_type="still"))
+        await house.face("cycles")
+        await eventually("the durable run's contact is gone", lambda: not (house.service() / "contact").exists())
+        await start(house, "later")
+        assert not (house.run_root / "later").exists()
+        await house.gateway.bus.send(StopRun(workflow_id="cycles"))
+        await house.face()
+        assert house.gateway.bus.view(house.run.run_id).run.is_open
