@@ -14,8 +14,11 @@ from triplane.store.interface import Slice, StoreBroken, Writer
 
 log = logging.getLogger(__name__)
 
-MOST_TURNS = 8
+MOST_TURNS = 24
 """Turns of the loop that a group may go on growing."""
+
+QUIET_TURNS = 3
+"""Turns that bring nothing before it stops: a request that has arrived takes about so many to become a command."""
 
 PROBE_EVERY = 32
 """Groups the writer thread takes before one is committed inline to measure the disk anew."""
@@ -66,6 +69,7 @@ class Committer:
         self._scheduled = False
         self._gathered = 0
         self._turns = 0
+        self._quiet_turns = 0
         self._in_thread = False
         self._is_broken = False
         self._is_refused = False
@@ -113,14 +117,15 @@ class Committer:
             asyncio.get_running_loop().call_soon(self._gather)
 
     def _gather(self) -> None:
-        """Go on while every turn of the loop brings more, for a commit costs about the same whatever its size."""
+        """Go on while turns of the loop bring more, for a commit costs about the same whatever its size."""
         waiting = len(self._waiting)
-        if self._gathered < waiting < self._max_group and waiting > 1 and self._turns < MOST_TURNS:
+        self._quiet_turns = self._quiet_turns + 1 if waiting == self._gathered else 0
+        if 1 < waiting < self._max_group and self._quiet_turns < QUIET_TURNS and self._turns < MOST_TURNS:
             self._gathered = waiting
             self._turns += 1
             asyncio.get_running_loop().call_soon(self._gather)
         else:
-            self._gathered = self._turns = 0
+            self._gathered = self._turns = self._quiet_turns = 0
             self._flush()
 
     def _flush(self) -> None:
