@@ -14,7 +14,7 @@ from triplane.commands import ALL_COMMANDS
 from triplane.commands.base import Command
 from triplane.connection import Connection
 from triplane.engines.base import Engine
-from triplane.errors import CommitFailed, GatewayError, NotAllowed, ShuttingDown
+from triplane.errors import GatewayError, NotAllowed, ShuttingDown
 from triplane.jobs.tracking import TrackingMethod
 from triplane.limits import ConnectionCounts, Limits, TokenBucket
 from triplane.queries import ALL_QUERIES
@@ -162,12 +162,3 @@ class Gateway:
     def _broken(self, error: BaseException) -> None:
         self.broken = error
         log.critical("gateway_cannot_acknowledge: %s", error)
-
-    def check_alive(self) -> None:
-        """Raise if the store is broken.
-
-        Raises:
-            CommitFailed
-        """
-        if self.broken is not None:
-            raise CommitFailed(f"the store failed: {self.broken}")

@@ -12,6 +12,7 @@ from triplane.engines.base import Engine, RunState, Step
 from triplane.entities import Run
 from triplane.errors import CannotNow, GatewayError, NotSupported, UnknownCommand, WorkflowNotFound
 from triplane.runtable import LiveRun, RunTable
+from triplane.service import SYSTEM
 from triplane.starts import Starter
 from triplane.store.interface import Store
 
@@ -32,7 +33,6 @@ class Launcher:
     Args:
         finish: the bus's way from a step to disk.
         answer: answers a command that changed nothing but must be remembered.
-        resume: applies what playing an open run comes down to, under the play's own ask.
         spawn: runs a background task.
     """
 
@@ -67,9 +67,8 @@ class Launcher:
     def continue_as(self, previous: Run, successor: StartRun, now: float, ask: Ask | None) -> None:
         """Open the run that follows `previous` in one commit with its closing."""
         state = self._starter.new_state(successor, previous.run_number + 1, now)
-        caller = ask.caller if ask is not None else None
-        wire, principal = (caller.wire, caller.principal) if caller is not None else ("core", "system")
-        self._open(state, Step(state, now, wire, principal), successor, {}, None, linked=True)
+        own = Ask(successor, ask.caller if ask is not None else SYSTEM, wait=False)
+        self._open(state, successor, {}, own, linked=True)
 
     def _play(self, command: PlayRun, ask: Ask) -> None:
         current = self._runs.current_run_id(command.namespace, command.workflow_id)
@@ -77,7 +76,7 @@ class Launcher:
             raise WorkflowNotFound(command.workflow_id, command.namespace)
         live = self._runs.open(current)
         if live is not None:
-            step = self._step(live.state, ask)
+            step = self._step(live.state, self._clock.now(), ask)
             with live.guard(step):
                 live.engine.handle(live.state, self._starter.resume_of(command), step)
             self._finish(live, step, ask, _answer(live.state.run, "existing"))
@@ -88,7 +87,7 @@ class Launcher:
         engine = self._engines[previous.run.engine]
         engine.load(previous)
         state = self._starter.next_state(previous, self._clock.now())
-        step = self._step(state, ask)
+        step = self._step(state, state.run.created, ask)
         engine.play(previous, state, step)
         self._add(engine, state, step, ask)
 
@@ -104,7 +103,7 @@ class Launcher:
             self._spawn(self._prepare_and_open(engine, command, ask), f"prepare {command.workflow_type}")
         else:
             state = self._starter.new_state(command, number, self._clock.now())
-            self._open(state, self._step(state, ask), command, {}, ask)
+            self._open(state, command, {}, ask)
 
     async def _prepare_and_open(self, engine: Engine, command: StartRun, ask: Ask) -> None:
         future = ask.future
@@ -116,7 +115,7 @@ class Launcher:
                 self._answer(ask, existing)
                 return
             state = self._starter.new_state(command, number, self._clock.now(), run_id)
-            self._open(state, self._step(state, ask), command, prepared, ask)
+            self._open(state, command, prepared, ask)
         except GatewayError as error:
             if future is not None and not future.done():
                 future.set_exception(error)
@@ -146,17 +145,16 @@ class Launcher:
         return (self._starter.existing(command, run), run.run_number + 1) if run is not None else (None, 1)
 
     @staticmethod
-    def _step(state: RunState, ask: Ask, /) -> Step:
-        return Step(state, state.run.created, ask.caller.wire, ask.caller.principal)
+    def _step(state: RunState, now: float, ask: Ask) -> Step:
+        return Step(state, now, ask.caller.wire, ask.caller.principal)
 
-    def _open(
-        self, state: RunState, step: Step, command: StartRun, prepared: Mapping[str, Any], ask: Ask | None, linked: bool = False
-    ) -> None:
+    def _open(self, state: RunState, command: StartRun, prepared: Mapping[str, Any], ask: Ask, linked: bool = False) -> None:
         engine = self._engines[state.run.engine]
+        step = self._step(state, state.run.created, ask)
         engine.start(state, command, prepared, step)
         self._add(engine, state, step, ask, linked)
 
-    def _add(self, engine: Engine, state: RunState, step: Step, ask: Ask | None, linked: bool = False) -> None:
+    def _add(self, engine: Engine, state: RunState, step: Step, ask: Ask, linked: bool = False) -> None:
         live = LiveRun(engine, state, None)
         self._runs.add(live)
         self._finish(live, step, ask, _answer(state.run, "started"), opened=True, linked=linked)

@@ -434,3 +434,13 @@ async def test_a_full_queue_refuses_before_anything_is_decided(house, monkeypatc
     outcomes = await asyncio.gather(*(connection.submit(signal()) for _ in range(6)), return_exceptions=True)
     assert [isinstance(outcome, LimitReached) for outcome in outcomes] == [False] * 3 + [True] * 3
     assert (await connection.dispatch(signal()))["count"] == 4
+
+
+async def test_playing_an_open_run_is_recorded_when_it_happens(house):
+    connection = house.connect()
+    await connection.dispatch(start())
+    began = house.clock.now()
+    house.clock.advance(50)
+    assert (await connection.dispatch(PlayRun(workflow_id="w")))["outcome"] == "existing"
+    last = connection.query(ReadHistory(workflow_id="w")).events[-1]
+    assert (last.name, last.time) == ("RunResumed", began + 50)
