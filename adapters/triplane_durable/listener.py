@@ -175,7 +175,7 @@ class Listener:
         self._sessions[credential] = (connection, session)
         if len(self._sessions) > MAX_CONNECTIONS:
             _, (oldest, _) = self._sessions.popitem(last=False)
-            asyncio.get_running_loop().create_task(oldest.close())
+            self._gateway.spawn(oldest.close(), "close the connection used least lately")
         return session
 
     def _health(self, which: str) -> web.Response:

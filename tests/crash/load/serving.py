@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+
+from gateway_process import free_ports
 
 READY_S = 60.0
 HEADERS = {"X-Durable-Workflow-Control-Plane-Version": "2"}
@@ -58,19 +59,6 @@ port = {websocket}
 """
 
 
-def free_ports(count: int) -> int:
-    """The first of `count` adjacent TCP ports that were free a moment ago."""
-    for first in range(20_000 + os.getpid() % 500 * 20, 32_000, count):
-        with contextlib.ExitStack() as stack:
-            try:
-                for offset in range(count):
-                    stack.enter_context(socket.socket()).bind(("127.0.0.1", first + offset))
-            except OSError:
-                continue
-            return first
-    raise RuntimeError(f"no {count} adjacent free ports")
-
-
 class ServedGateway:
     """`command serve` on ports and a data directory that stay the same over restarts.
 
@@ -81,7 +69,7 @@ class ServedGateway:
     def __init__(self, directory: Path, *command: str, **environment: str) -> None:
         self.directory, self.faces = directory, directory / "cylc-run"
         self.data = directory / "data"
-        first = free_ports(12)
+        first = free_ports(12)[0]
         self.http, self.websocket = f"http://127.0.0.1:{first}", f"ws://127.0.0.1:{first + 1}"
         definitions = directory / "definitions"
         (definitions / "bench").mkdir(parents=True)
