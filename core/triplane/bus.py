@@ -251,6 +251,7 @@ class Bus:
         """Commit a slice that belongs to no run."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         try:
+            self._committer.check_room()
             self._committer.submit(Pending(change, None, future if wait else None))
             if not wait:
                 future.set_result(None)

@@ -29,7 +29,7 @@ from triplane.housekeeping import Housekeeping
 from triplane.limits import Limits
 from triplane.queries import DescribeRun, ListRuns, ReadAudit, ReadHistory, ReadTable
 from triplane.requests import KEEP_S
-from triplane.store.interface import StoreBroken
+from triplane.store.interface import Slice, StoreBroken
 
 
 def start(workflow_id="w", **fields):
@@ -444,3 +444,11 @@ async def test_playing_an_open_run_is_recorded_when_it_happens(house):
     assert (await connection.dispatch(PlayRun(workflow_id="w")))["outcome"] == "existing"
     last = connection.query(ReadHistory(workflow_id="w")).events[-1]
     assert (last.name, last.time) == ("RunResumed", began + 50)
+
+
+async def test_a_full_queue_refuses_what_belongs_to_no_run_too(house, monkeypatch):
+    bus = house.gateway.bus
+    monkeypatch.setattr(bus._committer, "_max_waiting", 2)
+    writes = [bus.write(Slice()) for _ in range(4)]
+    outcomes = await asyncio.gather(*writes, return_exceptions=True)
+    assert [isinstance(outcome, LimitReached) for outcome in outcomes] == [False, False, True, True]
