@@ -21,7 +21,7 @@ TEN_LINES = """
                 await ws.send(json.dumps(request))
                 while request["event"] not in ("pause", "unpause"):
                     answer = json.loads(await asyncio.wait_for(ws.recv(), 20))
-                    if answer["event"] != "heartbeat": print(json.dumps(answer)); break
+                    if answer["event"] not in ("heartbeat", "echo"): print(json.dumps(answer)); break
     asyncio.run(main())
 """
 
@@ -118,8 +118,8 @@ def test_killed_gateways_lose_no_row_double_none_and_leave_no_child_behind(tmp_p
         # In this process: it is asked again and again.
         with connect(f"ws://localhost:{gateway.websocket_port}{path}") as socket:
             socket.send(json.dumps(event("table_data", table=table)))
-            while (answer := json.loads(socket.recv(20)))["event"] == "heartbeat":
-                pass
+            while (answer := json.loads(socket.recv(20)))["event"] in ("heartbeat", "echo"):
+                pass  # Said to every watcher, by the simulation's repeating action.
         data = answer["data"] if isinstance(answer["data"], dict) else {"index": [], "data": []}
         return [[number, *row[1:]] for number, row in zip(data["index"], data["data"], strict=True)]
 
