@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from triplane.commands import QueryRun, SignalRun, StartRun, StopMode, StopRun, UpdateRun
+from triplane.commands.base import Access
 from triplane.commands.messages import AwaitUpdate
 from triplane.connection import Connection
 from triplane.deltas import DeltaFilter
@@ -11,11 +12,10 @@ from triplane.entities import Run
 from triplane.errors import InvalidFields, RunClosed, TooLarge
 from triplane.payloads import PayloadError, envelope, is_envelope
 from triplane.queries import DescribeRun, ListChain, ListRuns, ListWorkers, ReadHistory, RunView
+from triplane_durable.calls import Call, Handler, Route, RouteTable
 from triplane_durable.config import DurableConfig
 from triplane_durable.frames import Fields, iso_time
 from triplane_durable.reserved import Reserved
-from triplane_durable.routes import Call
-from triplane_durable.session_types import Handler
 from triplane_durable.views import BUCKETS, events_view, plain, run_summary, run_view, type_name
 
 DEFAULT_TIMEOUTS = (3600, 600)
@@ -25,8 +25,33 @@ ENGINE_PREFIXES = ("graph", "simulation")
 HISTORY_WAIT_S = 30.0
 
 
+_R, _W, _E = Access.READ, Access.WRITE, Access.END
+
+_ROUTES: RouteTable = (
+    ("POST", "workflows", Route("start", "control", _W, "start")),
+    ("GET", "workflows", Route("list", "control", _R, "list")),
+    ("GET", "workflows/{workflow_id}", Route("describe", "control", _R, "describe")),
+    ("GET", "workflows/{workflow_id}/runs", Route("list_runs", "control", _R, "list_runs")),
+    ("GET", "workflows/{workflow_id}/runs/{run_id}", Route("describe", "control", _R, "describe_run")),
+    ("GET", "workflows/{workflow_id}/runs/{run_id}/history", Route("history", "control", _R, "history")),
+    ("POST", "workflows/{workflow_id}/signal/{name}", Route("signal", "control", _W, "signal")),
+    ("POST", "workflows/{workflow_id}/runs/{run_id}/signal/{name}", Route("signal", "control", _W, "signal")),
+    ("POST", "workflows/{workflow_id}/query/{name}", Route("query", "control", _R, "query")),
+    ("POST", "workflows/{workflow_id}/runs/{run_id}/query/{name}", Route("query", "control", _R, "query")),
+    ("POST", "workflows/{workflow_id}/update/{name}", Route("update", "control", _W, "update")),
+    ("POST", "workflows/{workflow_id}/runs/{run_id}/update/{name}", Route("update", "control", _W, "update")),
+    ("POST", "workflows/{workflow_id}/cancel", Route("cancel", "control", _E, "cancel")),
+    ("POST", "workflows/{workflow_id}/runs/{run_id}/cancel", Route("cancel", "control", _E, "cancel")),
+    ("POST", "workflows/{workflow_id}/terminate", Route("terminate", "control", _E, "terminate")),
+    ("POST", "workflows/{workflow_id}/runs/{run_id}/terminate", Route("terminate", "control", _E, "terminate")),
+    ("GET", "workers", Route("list_workers", "control", _R)),
+)
+
+
 class ControlPlane:
     """Handlers of the control plane's routes, for one connection."""
+
+    routes = _ROUTES
 
     def __init__(self, connection: Connection, config: DurableConfig) -> None:
         self._connection, self._config = connection, config

@@ -12,20 +12,17 @@ from pydantic import ValidationError
 from triplane.commands.base import Access
 from triplane.connection import Connection
 from triplane.errors import GatewayError, InvalidFields, NamespaceNotFound, NotAllowed, TooLarge
+from triplane_durable.calls import Call, Handler, Route
 from triplane_durable.config import DurableConfig
 from triplane_durable.contract import control_plane, server_capabilities
-from triplane_durable.control import ControlPlane
 from triplane_durable.frames import VERSION_HEADERS, Request, Response, read_object
 from triplane_durable.refusals import refusal
-from triplane_durable.routes import Call, Route, find_route
-from triplane_durable.session_types import Handler
-from triplane_durable.worker import WorkerPlane
+from triplane_durable.routes import PLANES, find_route
 
 log = logging.getLogger(__name__)
 
 MAX_MINOR = 20
 _ROLES = {Access.WORK: ["worker"], Access.ADMIN: ["admin"]}
-
 
 
 class Session:
@@ -35,8 +32,7 @@ class Session:
         self._connection, self._namespaces = connection, namespaces
         self._capabilities = server_capabilities(config)
         self._handlers: dict[str, Handler] = {
-            **ControlPlane(connection, config).handlers(),
-            **WorkerPlane(connection, config).handlers(),
+            name: handler for plane in PLANES for name, handler in plane(connection, config).handlers().items()
         }
 
     async def receive(self, request: Request) -> Response:

@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import uuid4
 
+from triplane.commands.base import Access
 from triplane.commands.workers import (
     CompleteActivity,
     CompleteQuery,
@@ -21,10 +22,9 @@ from triplane.commands.workers import (
 from triplane.connection import Connection
 from triplane.engines.durable.ids import parse_task_id
 from triplane.errors import InvalidFields, LeaseLost, WorkerNotRegistered
+from triplane_durable.calls import Call, Handler, Route, RouteTable
 from triplane_durable.config import DurableConfig
 from triplane_durable.frames import Fields, iso_time
-from triplane_durable.routes import Call
-from triplane_durable.session_types import Handler
 from triplane_durable.views import events_view, paged, task_view, with_iso_times
 
 DEFAULT_POLL_S = 20.0
@@ -33,8 +33,31 @@ DEFAULT_POLL_S = 20.0
 DEAD_ATTEMPT = {"cancel_requested": True, "can_continue": False}
 
 
+_K = Access.WORK
+
+_ROUTES: RouteTable = (
+    ("POST", "worker/register", Route("register", "worker", _K)),
+    ("POST", "worker/heartbeat", Route("heartbeat", "worker", _K)),
+    ("DELETE", "worker/registrations/{worker_id}", Route("deregister", "worker", _K)),
+    ("POST", "worker/workflow-tasks/poll", Route("poll_workflow", "worker", _K)),
+    ("POST", "worker/activity-tasks/poll", Route("poll_activity", "worker", _K)),
+    ("POST", "worker/query-tasks/poll", Route("poll_query", "worker", _K)),
+    ("POST", "worker/workflow-tasks/{task_id}/history", Route("task_history", "worker", _K)),
+    ("POST", "worker/workflow-tasks/{task_id}/complete", Route("complete_workflow_task", "worker", _K)),
+    ("POST", "worker/workflow-tasks/{task_id}/fail", Route("fail_workflow_task", "worker", _K)),
+    ("POST", "worker/workflow-tasks/{task_id}/heartbeat", Route("heartbeat_workflow_task", "worker", _K)),
+    ("POST", "worker/activity-tasks/{task_id}/complete", Route("complete_activity", "worker", _K)),
+    ("POST", "worker/activity-tasks/{task_id}/fail", Route("fail_activity", "worker", _K)),
+    ("POST", "worker/activity-tasks/{task_id}/heartbeat", Route("heartbeat_activity", "worker", _K)),
+    ("POST", "worker/query-tasks/{task_id}/complete", Route("complete_query", "worker", _K)),
+    ("POST", "worker/query-tasks/{task_id}/fail", Route("fail_query", "worker", _K)),
+)
+
+
 class WorkerPlane:
     """Handlers of the worker plane's routes, for one connection."""
+
+    routes = _ROUTES
 
     def __init__(self, connection: Connection, config: DurableConfig) -> None:
         self._connection, self._config = connection, config
