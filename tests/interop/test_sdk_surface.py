@@ -1,0 +1,103 @@
+"""Every public method of the real SDK has a case, and every case passes, in both versions that the wire is for."""
+
+import ast
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gateway_process import GatewayProcess
+from interop.clients import SDK_212, SDK_290, ForeignClient, bin_dir
+
+PROGRAMS = Path(__file__).parent / "programs"
+VERSIONS = (SDK_290, SDK_212)
+ONLY_IN_212 = {"Client.tls_context"}
+NOT_SERVED_YET: set[str] = {
+    "Client.activity_timeout_pass", "Client.activity_timeout_status", "Client.append_message_stream", "Client.append_workflow_stream",
+    "Client.approve_update_validation_task", "Client.archive_workflow", "Client.backfill_schedule", "Client.close_worker_session",
+    "Client.close_workflow_stream", "Client.create_namespace", "Client.create_schedule", "Client.create_search_attribute",
+    "Client.create_worker_session", "Client.delete_namespace", "Client.delete_schedule", "Client.delete_search_attribute",
+    "Client.deregister_worker", "Client.describe_activity", "Client.describe_namespace", "Client.describe_schedule",
+    "Client.describe_task_queue", "Client.describe_worker", "Client.describe_workflow_stream", "Client.drain_task_queue_build_id",
+    "Client.execute_nexus_operation", "Client.export_history", "Client.get_activity_handle", "Client.get_activity_result",
+    "Client.get_schedule_handle", "Client.get_schedule_history", "Client.iter_schedule_history", "Client.iter_workflow_stream",
+    "Client.list_activities", "Client.list_namespaces", "Client.list_schedules", "Client.list_search_attributes",
+    "Client.list_task_queue_build_ids", "Client.list_task_queues", "Client.list_workflow_streams", "Client.pause_schedule",
+    "Client.poll_update_validation_task", "Client.promote_task_queue_build_id", "Client.redrive_workflow",
+    "Client.reject_update_validation_task", "Client.renew_worker_session", "Client.repair_pass", "Client.repair_status",
+    "Client.repair_workflow", "Client.resume_schedule", "Client.resume_task_queue_build_id", "Client.retention_pass",
+    "Client.retention_status", "Client.send_webhook_bridge_event", "Client.set_namespace_external_storage", "Client.start_activity",
+    "Client.subscribe_workflow_stream", "Client.test_external_storage", "Client.trigger_schedule", "Client.update_namespace",
+    "Client.update_schedule", "ScheduleHandle.backfill", "ScheduleHandle.delete", "ScheduleHandle.describe", "ScheduleHandle.history",
+    "ScheduleHandle.iter_history", "ScheduleHandle.pause", "ScheduleHandle.resume", "ScheduleHandle.trigger", "ScheduleHandle.update",
+    "StandaloneActivityHandle.cancel", "StandaloneActivityHandle.describe", "StandaloneActivityHandle.result", "Worker.worker_session",
+    "WorkflowHandle.append_message", "WorkflowHandle.archive", "WorkflowHandle.export_history", "WorkflowHandle.redrive",
+    "WorkflowHandle.repair", "sync.Client.archive_workflow", "sync.Client.backfill_schedule", "sync.Client.create_namespace",
+    "sync.Client.create_schedule", "sync.Client.delete_namespace", "sync.Client.delete_schedule", "sync.Client.describe_activity",
+    "sync.Client.describe_namespace", "sync.Client.describe_schedule", "sync.Client.describe_task_queue",
+    "sync.Client.drain_task_queue_build_id", "sync.Client.export_history", "sync.Client.get_activity_handle",
+    "sync.Client.get_activity_result", "sync.Client.get_schedule_handle", "sync.Client.list_activities", "sync.Client.list_namespaces",
+    "sync.Client.list_schedules", "sync.Client.list_task_queue_build_ids", "sync.Client.list_task_queues", "sync.Client.pause_schedule",
+    "sync.Client.promote_task_queue_build_id", "sync.Client.redrive_workflow", "sync.Client.repair_workflow",
+    "sync.Client.resume_schedule", "sync.Client.resume_task_queue_build_id", "sync.Client.set_namespace_external_storage",
+    "sync.Client.start_activity", "sync.Client.test_external_storage", "sync.Client.trigger_schedule", "sync.Client.update_namespace",
+    "sync.Client.update_schedule", "sync.SyncScheduleHandle.backfill", "sync.SyncScheduleHandle.delete",
+    "sync.SyncScheduleHandle.describe", "sync.SyncScheduleHandle.pause", "sync.SyncScheduleHandle.resume",
+    "sync.SyncScheduleHandle.trigger", "sync.SyncScheduleHandle.update", "sync.SyncStandaloneActivityHandle.cancel",
+    "sync.SyncStandaloneActivityHandle.describe", "sync.SyncStandaloneActivityHandle.result", "sync.SyncWorkflowHandle.archive",
+    "sync.SyncWorkflowHandle.export_history", "sync.SyncWorkflowHandle.redrive", "sync.SyncWorkflowHandle.repair",
+}  # fmt: skip
+"""Methods of capabilities that the gateway does not have."""
+
+
+def methods_with_cases() -> list[str]:
+    """What the case modules enter, read from their text: they can be imported only where the SDK is."""
+    found = []
+    for module in sorted((PROGRAMS / "surface").glob("*.py")):
+        for node in ast.walk(ast.parse(module.read_text())):
+            decorators = node.decorator_list if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else []
+            for call in decorators:
+                if isinstance(call, ast.Call) and ast.unparse(call.func) in ("case", "sync_case"):
+                    found += [ast.literal_eval(argument) for argument in call.args]
+    return sorted(found)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one run of the program printed."""
+
+    methods: set[str]
+    errors: dict[str, str | None]
+
+
+@pytest.fixture(scope="module", params=VERSIONS, ids=lambda version: version.name)
+def version(request: pytest.FixtureRequest) -> ForeignClient:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def seen(version: ForeignClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
+    with GatewayProcess(tmp_path_factory.mktemp(version.name)) as gateway:
+        command = [bin_dir(version) / "python", PROGRAMS / "sdk_surface.py", f"http://127.0.0.1:{gateway.http_port}"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+        assert done.returncode == 0, done.stdout[-2_000:] + done.stderr[-4_000:]
+        first, *lines = [json.loads(line) for line in done.stdout.splitlines()]
+        yield Seen(set(first["methods"]), {line["case"]: line["error"] for line in lines})
+
+
+def test_every_public_method_has_a_case(version: ForeignClient, seen: Seen) -> None:
+    expected = seen.methods - NOT_SERVED_YET | (ONLY_IN_212 if version is SDK_290 else set())
+    assert set(methods_with_cases()) == expected
+    assert set(seen.errors) == seen.methods - NOT_SERVED_YET
+
+
+@pytest.mark.parametrize("method", methods_with_cases())
+def test_a_method_works_against_the_gateway(version: ForeignClient, seen: Seen, method: str) -> None:
+    if version is SDK_290 and method in ONLY_IN_212:
+        assert method not in seen.methods
+    else:
+        assert method in seen.errors, f"{method} is no public method of this version"
+        assert seen.errors[method] is None, seen.errors[method]
