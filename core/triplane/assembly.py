@@ -17,6 +17,7 @@ from triplane.jobs.runner import JobRunner
 from triplane.jobs.service import JobService, UnknownPlatformParts
 from triplane.limits import Limits
 from triplane.matching import Matching
+from triplane.operations import OperationMap, Operations
 from triplane.simulations.service import ModelService
 from triplane.store.interface import Store
 
@@ -70,7 +71,7 @@ def assemble(
     gateway = Gateway(
         store,
         engines,
-        [jobs, models, matching, Housekeeping()],
+        [jobs, models, matching, Operations(OperationMap.of(config.nexus)), Housekeeping()],
         settings=config,
         authenticator=authenticator,
         limits=Limits(**config.limits.model_dump()),

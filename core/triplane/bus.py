@@ -8,6 +8,7 @@ from typing import Any
 
 from triplane.asking import Ask
 from triplane.clock import Clock
+from triplane.closings import Closings
 from triplane.commands.base import Command, RunCommand, Scope
 from triplane.commands.system import FireTimer
 from triplane.committer import Committer, Pending
@@ -66,6 +67,7 @@ class Bus:
         self.runs = RunTable(store, engines)
         self.hub = DeltaHub(store.last_cursor())
         self.timers = TimerHeap(clock, self._fire_timer)
+        self.closings = Closings()
         self.faults: list[str] = []
         self._cursor = store.last_cursor()
         self._answered = AnsweredRequests(store.requests, clock)
@@ -139,6 +141,19 @@ class Bus:
 
     def current_run_id(self, namespace: str, workflow_id: str) -> str | None:
         return self.runs.current_run_id(namespace, workflow_id)
+
+    def when_closed(self, run_id: str) -> "asyncio.Future[RunView]":
+        live = self.runs.live.get(run_id)
+        view = self.runs.view(run_id)
+        if view is not None and not view.run.is_open:
+            closed: asyncio.Future[RunView] = asyncio.get_running_loop().create_future()
+            closed.set_result(view)
+            return closed
+        if live is None and view is None:
+            unknown: asyncio.Future[RunView] = asyncio.get_running_loop().create_future()
+            unknown.set_exception(CannotNow(f"run {run_id} is not known"))
+            return unknown
+        return self.closings.wait(run_id)
 
     # ---- commands --------------------------------------------------------------------------------------------------
 
@@ -276,8 +291,11 @@ class Bus:
                         self.timers.set(run_id, timer_id, timer.fire_at)
                     else:
                         self.timers.clear(run_id, timer_id)
-                if delta.closed and live.pending == 0:
-                    self.runs.retire(run_id)
+                if delta.closed:
+                    if self.closings:
+                        self.closings.tell(run_id, live.view)
+                    if live.pending == 0:
+                        self.runs.retire(run_id)
         for pending in group:
             if pending.future is not None and not pending.future.done():
                 pending.future.set_result(pending.reply)

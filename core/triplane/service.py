@@ -55,6 +55,14 @@ class BusPort(Protocol):
         """The workflow's newest run, committed or on its way."""
         ...
 
+    def when_closed(self, run_id: str) -> "asyncio.Future[RunView]":
+        """The run's view once its closing is on disk (at once where it is already); a restart forgets who waited.
+
+        A run that continues as the next of its chain closes too (`closed_reason` is `triplane.endings.CONTINUED`). Cancel
+        the future to wait no more; its exception is `CannotNow` where no such run is known.
+        """
+        ...
+
     def spawn(self, coroutine: Any, name: str) -> "asyncio.Task[Any]":
         """Run a background task that the core cancels and awaits at shutdown; a crash in it is logged and turns readiness red."""
         ...

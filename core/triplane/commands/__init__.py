@@ -3,6 +3,7 @@
 from triplane.commands.base import Access, Command, Query, Request, RunCommand, Scope
 from triplane.commands.messages import AwaitUpdate, QueryRun, ReportJob, SignalRun, UpdateRun
 from triplane.commands.models import DescribeAgent
+from triplane.commands.operations import ExecuteOperation
 from triplane.commands.runs import (
     DeregisterTables,
     DuplicatePolicy,
@@ -50,7 +51,7 @@ ALL_COMMANDS: tuple[type[Command], ...] = (
     SignalRun, UpdateRun, AwaitUpdate, QueryRun, ReportJob,
     RegisterWorker, HeartbeatWorker, DeregisterWorker, PollTask, CompleteWorkflowTask, FailWorkflowTask,
     HeartbeatWorkflowTask, ReadTaskHistory, CompleteActivity, FailActivity, HeartbeatActivity, CompleteQuery, FailQuery,
-    LeaseTask, ReleaseLease, FireTimer, ContinueStep, JobSubmitted, JobSubmitFailed,
+    ExecuteOperation, LeaseTask, ReleaseLease, FireTimer, ContinueStep, JobSubmitted, JobSubmitFailed,
     ModelStarted, ModelStepped, ModelFailed, ExposeRun,
 )  # fmt: skip
 
@@ -58,7 +59,7 @@ __all__ = [
     "ALL_COMMANDS", "Access", "AwaitUpdate", "Command", "CompleteActivity", "CompleteQuery", "CompleteWorkflowTask",
     "ContinueStep", "DeregisterTables", "DeregisterWorker", "DescribeAgent", "DuplicatePolicy", "ExposeRun", "FailActivity", "FailQuery",
     "FailWorkflowTask", "FireTimer", "HeartbeatActivity", "HeartbeatWorker", "HeartbeatWorkflowTask", "HoldTasks",
-    "JobSubmitFailed", "JobSubmitted", "KillTasks", "LeaseTask", "ModelFailed", "ModelStarted", "ModelStepped",
+    "ExecuteOperation", "JobSubmitFailed", "JobSubmitted", "KillTasks", "LeaseTask", "ModelFailed", "ModelStarted", "ModelStepped",
     "PauseRun", "PlayRun", "PollTask", "PollTasks", "Query", "QueryRun", "ReadTaskHistory", "RegisterTables",
     "RegisterWorker", "ReleaseLease", "ReleaseTasks", "ReportJob", "Request", "ResumeRun", "RunCommand", "Scope",
     "SetRepeatingActions", "SignalRun", "StartRun", "StopMode", "StopRun", "TriggerTasks", "UpdateRun",

@@ -131,6 +131,25 @@ class LimitsSection(Section):
     )
 
 
+NexusName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,256}$")]
+
+
+class NexusOperation(Section):
+    """`[nexus.ENDPOINT.SERVICE.OPERATION]`: the workflow that carries a service operation out."""
+
+    workflow_type: str = setting(
+        ..., "The workflow that runs; `graph:NAME` and `simulation:NAME` are looked up in `[definitions] directories`.",
+        min_length=1, max_length=256,
+    )  # fmt: skip
+    task_queue: str = setting("default", "The queue whose workers carry out a durable workflow.", min_length=1, max_length=256)
+    namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")] | None = setting(
+        None, "The namespace in which it runs; the caller's where none is named."
+    )
+
+
+Nexus = dict[NexusName, dict[NexusName, dict[NexusName, NexusOperation]]]
+
+
 class Config(Section):
     """The whole file. `model_for` adds what the installed plug-ins bring: adapters, engines and platforms validate their own sections."""
 
@@ -140,6 +159,7 @@ class Config(Section):
     definitions: DefinitionsSection = Field(default_factory=DefinitionsSection)
     jobs: JobsSection = Field(default_factory=JobsSection)
     limits: LimitsSection = Field(default_factory=LimitsSection)
+    nexus: Nexus = setting({}, "Service operations: endpoint, service and operation by name, and the workflow that carries each out.")
     adapters: BaseModel
     engines: BaseModel
     platforms: dict[str, Any]

@@ -167,3 +167,11 @@ def test_every_key_of_the_core_has_a_sentence_and_says_whether_it_reloads() -> N
             assert isinstance(field.json_schema_extra, dict) and field.json_schema_extra["reload"] in ("hot", "restart"), path
             if path.endswith("_s") and not path.endswith("_per_s"):
                 assert field.json_schema_extra["unit"] == "seconds", path
+
+
+def test_service_operations_are_named_by_endpoint_service_and_operation(tmp_path: Path) -> None:
+    config = read(tmp_path, '[nexus.bank.accounts."open.now"]\nworkflow_type = "OpenAccount"\n')
+    operation = config.nexus["bank"]["accounts"]["open.now"]
+    assert (operation.workflow_type, operation.task_queue, operation.namespace) == ("OpenAccount", "default", None)
+    with pytest.raises(ConfigError, match=r"nexus.bank.accounts.open.workflow_type: must be given"):
+        read(tmp_path, '[nexus.bank.accounts.open]\ntask_queue = "q"\n')
