@@ -8,13 +8,15 @@ from triplane.commands.base import Access
 from triplane.commands.messages import AwaitUpdate
 from triplane.connection import Connection
 from triplane.deltas import DeltaFilter
+from triplane.engines.durable.ids import HOST_TYPE
 from triplane.entities import Run
-from triplane.errors import InvalidFields, RunClosed, TooLarge
-from triplane.payloads import PayloadError, envelope, is_envelope
+from triplane.errors import RunClosed
+from triplane.payloads import envelope
 from triplane.queries import DescribeRun, ListChain, ListRuns, ListWorkers, ReadHistory, RunView
 from triplane_durable.calls import Call, Handler, Route, RouteTable
 from triplane_durable.config import DurableConfig
-from triplane_durable.frames import Fields, iso_time
+from triplane_durable.frames import Fields, iso_time, whole_number
+from triplane_durable.payload_fields import payload_field
 from triplane_durable.reserved import Reserved
 from triplane_durable.views import BUCKETS, events_view, plain, run_summary, run_view, type_name
 
@@ -137,25 +139,13 @@ class ControlPlane:
         }
 
     def _payload(self, fields: Fields, name: str) -> Any:
-        """A payload field: envelopes as they are, plain JSON (from the CLI) encoded (contract section 2.1)."""
-        value = fields.body.get(name)
-        if value is None or (isinstance(value, dict) and "codec" in value):
-            most = self._config.max_payload_bytes
-            # Base64 has four characters for three bytes.
-            if isinstance(value, dict) and is_envelope(value) and len(value["blob"]) > most * 4 // 3 + 4:
-                raise TooLarge(f"the {name} payload is larger than {most} bytes (adapters.durable.max_payload_bytes)")
-            return value
-        try:
-            return envelope(value)
-        except PayloadError as error:
-            fields.wrong(name, f"The {name} field cannot be a payload: {error}.")
-            return None
+        return payload_field(fields, name, self._config.max_payload_bytes)
 
     # ---- reading ---------------------------------------------------------------------------------------------------
 
     async def list(self, call: Call) -> tuple[int, dict[str, Any]]:
         query = call.query
-        fields = Fields({**query, "page_size": _whole(query.get("page_size"))})
+        fields = Fields({**query, "page_size": whole_number(query.get("page_size"))})
         status = query.get("status")
         if status and status not in BUCKETS:
             fields.wrong("status", f"The status field must be one of {', '.join(BUCKETS)}.")
@@ -168,6 +158,7 @@ class ControlPlane:
                 engine=engine if name and engine in ENGINE_PREFIXES else None,
                 workflow_type=(name if name and engine in ENGINE_PREFIXES else query.get("workflow_type")) or None,
                 statuses=BUCKETS[status] if status else (),
+                hidden_type=HOST_TYPE,
                 text=query.get("query", ""),
                 limit=size,
                 after=query.get("next_page_token") or None,
@@ -207,7 +198,7 @@ class ControlPlane:
 
     async def history(self, call: Call) -> tuple[int, dict[str, Any]]:
         fields = Fields(
-            {"page_size": _whole(call.query.get("page_size")), "next_page_token": _whole(call.query.get("next_page_token"))}
+            {"page_size": whole_number(call.query.get("page_size")), "next_page_token": whole_number(call.query.get("next_page_token"))}
         )
         size = fields.number("page_size", least=1, most=1000) or 100
         after = fields.number("next_page_token", least=0, most=1 << 53) or 0
@@ -388,11 +379,3 @@ class ControlPlane:
             "command_id": (reply or {}).get("command_id"),
         }
 
-
-def _whole(text: str | None) -> Any:
-    """A URL parameter as an integer where it is one, else as it came, for the field check to refuse."""
-    if text is None or text == "":
-        return None
-    if len(text) > 32:
-        raise InvalidFields({"query": ["A number in the URL has more than 32 digits."]})
-    return int(text) if text.isdecimal() and text.isascii() else text

@@ -103,6 +103,19 @@ def _iso_second(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).isoformat()[:-6]
 
 
+def whole_number(text: str | None) -> Any:
+    """A URL parameter as an integer where it is one, else as it came, for the field check to refuse.
+
+    Raises:
+        InvalidFields: it has more digits than any number has here.
+    """
+    if text is None or text == "":
+        return None
+    if len(text) > 32:
+        raise InvalidFields({"query": ["A number in the URL has more than 32 digits."]})
+    return int(text) if text.isdecimal() and text.isascii() else text
+
+
 class Fields:
     """Reads fields of a body, gathering what is wrong with each, so that all errors are told at once."""
 

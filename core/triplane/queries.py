@@ -43,6 +43,7 @@ class ListRuns(Query):
 
     Attributes:
         open: only open (True) or closed (False) ones.
+        hidden_type: runs of this workflow type are left out.
         after: the `next` of the page before.
     """
 
@@ -52,6 +53,7 @@ class ListRuns(Query):
     workflow_type: str | None = None
     statuses: tuple[str, ...] = ()
     open: bool | None = None
+    hidden_type: str | None = None
     text: str = Field(default="", max_length=512)
     limit: int = Field(default=50, ge=1, le=1_000)
     after: str | None = Field(default=None, max_length=256)
@@ -62,6 +64,28 @@ class RunPage:
     """A page of runs with their details; `next` is None at the end."""
 
     runs: tuple[tuple[Run, RunDetail], ...]
+    next: str | None
+
+
+class ListActivities(Query):
+    """→ `ViewPage` of standalone activities, newest start first.
+
+    Attributes:
+        after: the `next` of the page before.
+    """
+
+    name: ClassVar[str] = "list_activities"
+
+    statuses: tuple[str, ...] = ()
+    limit: int = Field(default=50, ge=1, le=200)
+    after: str | None = Field(default=None, max_length=256)
+
+
+@dataclass(frozen=True, slots=True)
+class ViewPage:
+    """A page of runs with all of their tasks; `next` is None at the end."""
+
+    views: tuple[RunView, ...]
     next: str | None
 
 
@@ -156,5 +180,5 @@ class ReadAudit(Query):
 
 
 ALL_QUERIES: tuple[type[Query], ...] = (
-    DescribeRun, ListRuns, ListChain, ReadHistory, TableNames, ReadTable, ListWorkers, ListNamespaces, ReadAudit,
+    DescribeRun, ListRuns, ListActivities, ListChain, ReadHistory, TableNames, ReadTable, ListWorkers, ListNamespaces, ReadAudit,
 )  # fmt: skip

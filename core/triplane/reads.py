@@ -4,11 +4,13 @@ from typing import Any
 
 from triplane.auth import Principal
 from triplane.commands.base import Query
+from triplane.engines.durable.ids import HOST_TYPE
 from triplane.entities import Namespace
 from triplane.errors import NamespaceNotFound, RunNotFound, UnknownCommand, WorkflowNotFound
 from triplane.queries import (
     DescribeRun,
     HistoryPage,
+    ListActivities,
     ListChain,
     ListNamespaces,
     ListRuns,
@@ -19,6 +21,7 @@ from triplane.queries import (
     RunQuery,
     RunView,
     TableNames,
+    ViewPage,
 )
 from triplane.recentrows import RecentRows
 from triplane.runtable import RunTable
@@ -57,10 +60,13 @@ class Reads:
                     workflow_type=query.workflow_type,
                     statuses=query.statuses,
                     open=query.open,
+                    hidden_type=query.hidden_type,
                     text=query.text,
                     limit=query.limit,
                     after=query.after,
                 )
+            case ListActivities():
+                return self._activities(query)
             case ListChain():
                 self.view(query)
                 return self._store.runs.chain(query.namespace, query.workflow_id)
@@ -89,6 +95,14 @@ class Reads:
                 raise RunNotFound(query.workflow_id, query.run_id)
             raise WorkflowNotFound(query.workflow_id, query.namespace)
         return view
+
+    def _activities(self, query: ListActivities) -> ViewPage:
+        page = self._store.runs.page(
+            query.namespace, engine="durable", workflow_type=HOST_TYPE, statuses=query.statuses, open=None, hidden_type=None,
+            text="", limit=query.limit, after=query.after,
+        )  # fmt: skip
+        views = (self._runs.view(run.run_id) for run, _ in page.runs)
+        return ViewPage(tuple(view for view in views if view is not None), page.next)
 
     def _history(self, query: ReadHistory) -> HistoryPage:
         view = self.view(query)

@@ -136,6 +136,7 @@ class RunStore(Protocol):
         workflow_type: str | None,
         statuses: tuple[str, ...],
         open: bool | None,
+        hidden_type: str | None,
         text: str,
         limit: int,
         after: str | None,

@@ -37,13 +37,14 @@ class DurableRun:
         self.engine = DurableEngine(DurableSettings(**(settings or {})))
         self.clock = ManualClock()
         now = self.clock.now()
-        run = Run("default", "w", RUN, 1, "durable", "flow", "q", "pending", now, now)
+        kind = start.pop("workflow_type", "flow")
+        run = Run("default", "w", RUN, 1, "durable", kind, "q", "pending", now, now)
         options = start.pop("options", {})
         start.setdefault("input", envelope(["bob"]))
         self.state = RunState(run, RunDetail(input=start["input"], options=options, memo=start.get("memo", {})))
         self.offers: dict[str, OfferTask] = {}
         self.told: list[Resolve] = []
-        command = StartRun(workflow_id="w", engine="durable", workflow_type="flow", task_queue="q", options=options, **start)
+        command = StartRun(workflow_id="w", engine="durable", workflow_type=kind, task_queue="q", options=options, **start)
         step = Step(self.state, now, "test", "starter")
         self.engine.start(self.state, command, {}, step)
         self._after(step)

@@ -293,7 +293,7 @@ def end_with_run(turn: Turn, activity: Activity) -> None:
     _end_job(turn, activity, "failed")
     task = turn.state.tasks[(ids.CYCLE, activity.name)]
     state = "failed" if activity.phase == "leased" else "expired"
-    turn.step.put_task(evolve(task, state=state, is_queued=False, is_held=False, data={}))
+    turn.step.put_task(evolve(task, state=state, is_queued=False, is_held=False, data=_left(turn, activity)))
 
 
 # ---- within ----------------------------------------------------------------------------------------------------------
@@ -329,6 +329,11 @@ def _store(turn: Turn, activity: Activity, state: str, **changes: Any) -> None:
     turn.step.put_task(evolve(task, state=state, data={"activity": activity.to_data()}, **changes))
 
 
+def _left(turn: Turn, activity: Activity) -> dict[str, Any]:
+    """What is kept of an activity that is over: nothing, but of a standalone one, which is described ever after."""
+    return {"activity": activity.to_data()} if turn.is_host else {}
+
+
 def _identity(turn: Turn, activity: Activity) -> dict[str, Any]:
     run_id, sequence, attempt = turn.run_id, activity.sequence, activity.attempt
     return {
@@ -355,7 +360,7 @@ def _conclude(turn: Turn, activity: Activity, event: str, data: dict[str, Any], 
     turn.step.clear_timer(f"{ACTIVITY_TIMER}{activity.sequence}")
     _end_job(turn, activity, state)
     task = turn.state.tasks[(ids.CYCLE, activity.name)]
-    turn.step.put_task(evolve(task, state=state, is_queued=False, is_held=False, data={}))
+    turn.step.put_task(evolve(task, state=state, is_queued=False, is_held=False, data=_left(turn, activity)))
     turn.receive(turn.happening(event, data, group=barrier_of(activity.group)))
     turn.issue_next()
 

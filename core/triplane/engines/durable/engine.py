@@ -21,7 +21,17 @@ from triplane.commands.workers import (
     ReportOnTask,
 )
 from triplane.engines.base import Preparation, RunState, Step
-from triplane.engines.durable import activities, closing, decisions, ids, steering, timers, updates, workflow_tasks
+from triplane.engines.durable import (
+    activities,
+    closing,
+    decisions,
+    ids,
+    standalone,
+    steering,
+    timers,
+    updates,
+    workflow_tasks,
+)
 from triplane.engines.durable.alarms import ACTIVITY_TIMER, CONDITION_TIMER, RUN_TIMER, USER_TIMER, WORKFLOW_TIMER
 from triplane.engines.durable.catalogue import EVENTS
 from triplane.engines.durable.options import check_options
@@ -69,6 +79,7 @@ class DurableEngine:
         check_options(start.options)
         state.private = DurableState()
         turn = Turn(state, step, self.settings)
+        standalone.check_start(turn)
         run, detail = state.run, state.detail
         data: dict[str, Any] = {
             "workflow_type": run.workflow_type,
@@ -96,6 +107,9 @@ class DurableEngine:
         if "continued_from_run_id" in detail.options:
             _take_over(turn)
         closing.set_deadlines(turn)
+        if turn.is_host:
+            standalone.start(turn)
+            return
         turn.wake()
         turn.issue_next()
 
@@ -107,7 +121,13 @@ class DurableEngine:
         handler = _HANDLERS.get(type(command))
         if handler is None:
             raise NotSupported(f"a durable run has no {command.name!r}", command=command.name)
-        return handler(Turn(state, step, self.settings), command)
+        turn = Turn(state, step, self.settings)
+        if not turn.is_host:
+            return handler(turn, command)
+        standalone.refuse(command)
+        reply = handler(turn, command)
+        standalone.settle(turn)
+        return reply
 
     def dump(self, state: RunState) -> Mapping[str, Any]:
         own: DurableState = state.private

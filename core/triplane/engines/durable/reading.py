@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from triplane.engines.durable.ids import HOST_TYPE
 from triplane.engines.durable.payloads import as_arguments, as_envelope
 from triplane.engines.durable.settings import DurableSettings
 from triplane.errors import GatewayError, InvalidFields, NotSupported
@@ -100,6 +101,20 @@ def read_commands(commands: tuple[dict[str, Any], ...], update_id: str, settings
     if reader.errors:
         raise InvalidFields(reader.errors)
     return read
+
+
+def read_activity(given: dict[str, Any], settings: DurableSettings) -> dict[str, Any]:
+    """The fields of a `schedule_activity` command that comes from a client, checked and with its arguments encoded.
+
+    Raises:
+        InvalidFields: by `activity.<field>`.
+    """
+    reader, command = _Reader(settings), dict(given)
+    reader.at = "activity"
+    _schedule_activity(reader, command)
+    if reader.errors:
+        raise InvalidFields(reader.errors)
+    return command
 
 
 def group_keys(command: Mapping[str, Any]) -> dict[str, Any]:
@@ -262,6 +277,8 @@ def _fail_workflow(reader: _Reader, command: dict[str, Any]) -> None:
 
 def _continue_as_new(reader: _Reader, command: dict[str, Any]) -> None:
     reader.name(command, "workflow_type", required=False)
+    if command.get("workflow_type") == HOST_TYPE:
+        reader.wrong("workflow_type", "is not a workflow's")
     reader.name(command, "queue", required=False)
     reader.arguments(command)
 

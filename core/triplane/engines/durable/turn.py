@@ -37,6 +37,11 @@ class Turn:
         return self.state.run.run_id
 
     @property
+    def is_host(self) -> bool:
+        """Whether the run only hosts a standalone activity."""
+        return self.state.run.workflow_type == ids.HOST_TYPE
+
+    @property
     def next_arrival(self) -> int:
         """A number that no arrival of this run had before: every arrival makes the history or the buffer longer."""
         return self.state.run.history_length + len(self.own.buffer) + 1
@@ -117,6 +122,8 @@ class Turn:
 
     def wake(self) -> None:
         """Have a workflow task issued when the present one is over."""
+        if self.is_host:
+            return
         agenda = self.own.agenda
         if not agenda or agenda[-1] != NORMAL:
             agenda.append(NORMAL)

@@ -145,6 +145,7 @@ class SqliteRunStore:
         workflow_type: str | None,
         statuses: tuple[str, ...],
         open: bool | None,
+        hidden_type: str | None = None,
         text: str,
         limit: int,
         after: str | None,
@@ -173,6 +174,9 @@ class SqliteRunStore:
             parameters.extend(statuses)
         if open is not None:
             where.append("r.closed IS NULL" if open else "r.closed IS NOT NULL")
+        if hidden_type is not None:
+            where.append("r.workflow_type <> ?")
+            parameters.append(hidden_type)
         if text:
             where.append("instr(lower(r.workflow_id || char(10) || r.run_id || char(10) || r.workflow_type), lower(?))")
             parameters.append(text)
