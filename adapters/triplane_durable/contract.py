@@ -100,7 +100,7 @@ def cluster_info(config: DurableConfig, now: float) -> dict[str, Any]:
             "signals": True,
             "queries": True,
             "updates": True,
-            "schedules": False,
+            "schedules": True,
             "search_attributes": False,
             "history_export": False,
             "continue_as_new": False,

@@ -18,6 +18,7 @@ from triplane.jobs.service import JobService, UnknownPlatformParts
 from triplane.limits import Limits
 from triplane.matching import Matching
 from triplane.operations import OperationMap, Operations
+from triplane.schedules.service import Scheduling
 from triplane.simulations.service import ModelService
 from triplane.store.interface import Store
 
@@ -71,7 +72,7 @@ def assemble(
     gateway = Gateway(
         store,
         engines,
-        [jobs, models, matching, Operations(OperationMap.of(config.nexus)), Housekeeping()],
+        [jobs, models, matching, Operations(OperationMap.of(config.nexus)), Scheduling(config.schedules), Housekeeping()],
         settings=config,
         authenticator=authenticator,
         limits=Limits(**config.limits.model_dump()),

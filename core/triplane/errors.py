@@ -85,6 +85,12 @@ class InvalidDefinition(RefusedInput):
     code = "invalid_definition"
 
 
+class InvalidTimeRange(RefusedInput):
+    """A window in time ends before it begins, or where it begins."""
+
+    code = "invalid_time_range"
+
+
 class NothingMatched(RefusedInput):
     """No task of the run matches the globs."""
 
@@ -153,6 +159,17 @@ class RunNotFound(NotFound):
         super().__init__(f"workflow {workflow_id!r} has no run {run_id!r}", workflow_id=workflow_id, run_id=run_id)
 
 
+class ScheduleNotFound(NotFound):
+    """No schedule has that id in that namespace."""
+
+    code = "schedule_not_found"
+
+    def __init__(self, schedule_id: str, namespace: str) -> None:
+        super().__init__(
+            f"no schedule {schedule_id!r} in namespace {namespace!r}", schedule_id=schedule_id, namespace=namespace
+        )
+
+
 class TaskNotFound(NotFound):
     """A worker's task, or a task of a run, does not exist."""
 
@@ -185,6 +202,12 @@ class WorkflowExists(Conflict):
     """A workflow of that id exists, and the duplicate policy refuses another run."""
 
     code = "workflow_exists"
+
+
+class ScheduleExists(Conflict):
+    """A schedule of that id exists."""
+
+    code = "schedule_already_exists"
 
 
 class RunClosed(Conflict):
@@ -288,10 +311,10 @@ class NoWorker(CannotNow):
 
 
 ALL_ERRORS: tuple[type[GatewayError], ...] = (
-    RefusedInput, InvalidFields, UnknownCommand, NotSupported, InvalidDefinition, NothingMatched, TooLarge,
+    RefusedInput, InvalidFields, UnknownCommand, NotSupported, InvalidDefinition, InvalidTimeRange, NothingMatched, TooLarge,
     Unauthenticated, NotAllowed,
-    NotFound, NamespaceNotFound, WorkflowNotFound, RunNotFound, TaskNotFound, WorkerNotRegistered, DefinitionNotFound,
-    Conflict, WorkflowExists, RunClosed, RunNotClosed, NotCurrentRun, RequestIdReused, LeaseLost, AlreadyOwned,
+    NotFound, NamespaceNotFound, WorkflowNotFound, RunNotFound, ScheduleNotFound, TaskNotFound, WorkerNotRegistered, DefinitionNotFound,
+    Conflict, WorkflowExists, ScheduleExists, RunClosed, RunNotClosed, NotCurrentRun, RequestIdReused, LeaseLost, AlreadyOwned,
     CannotNow, LimitReached, SlowConsumer, StorageFull, CommitFailed, ShuttingDown, TimedOut, NoWorker,
 )  # fmt: skip
 """Every error a client can be told, for documents and for each wire's own table."""

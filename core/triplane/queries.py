@@ -1,11 +1,12 @@
 """What can be read. Answers come from the last committed state, without waiting."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from triplane.commands.base import Query, RunId, WorkflowId
+from triplane.commands.schedules import ScheduleId
 from triplane.entities import Job, JobKey, Run, RunDetail, Task, TaskKey
 
 
@@ -164,6 +165,43 @@ class ListWorkers(Query):
     task_queue: str | None = None
 
 
+class DescribeSchedule(Query):
+    """→ `schedules.entities.Schedule`."""
+
+    name: ClassVar[str] = "describe_schedule"
+
+    schedule_id: ScheduleId
+
+
+class ListSchedules(Query):
+    """→ `schedules.entities.SchedulePage`, by id; deleted ones are left out.
+
+    Attributes:
+        status: `active` or `paused`.
+        text: a part of the id or the workflow type, in any case.
+        after: the `next` of the page before.
+    """
+
+    name: ClassVar[str] = "list_schedules"
+
+    status: Literal["active", "paused"] | None = None
+    engine: str | None = None
+    workflow_type: str | None = None
+    text: str = Field(default="", max_length=512)
+    limit: int = Field(default=50, ge=1, le=1_000)
+    after: str | None = Field(default=None, max_length=256)
+
+
+class ReadScheduleHistory(Query):
+    """→ `schedules.entities.ScheduleHistoryPage` of events with sequence > `after`, oldest first; of deleted schedules too."""
+
+    name: ClassVar[str] = "read_schedule_history"
+
+    schedule_id: ScheduleId
+    after: int = Field(default=0, ge=0)
+    limit: int = Field(default=100, ge=1, le=1_000)
+
+
 class ListNamespaces(Query):
     """→ list of `Namespace` that the principal may see."""
 
@@ -180,5 +218,6 @@ class ReadAudit(Query):
 
 
 ALL_QUERIES: tuple[type[Query], ...] = (
-    DescribeRun, ListRuns, ListActivities, ListChain, ReadHistory, TableNames, ReadTable, ListWorkers, ListNamespaces, ReadAudit,
+    DescribeRun, ListRuns, ListActivities, ListChain, ReadHistory, TableNames, ReadTable, ListWorkers,
+    DescribeSchedule, ListSchedules, ReadScheduleHistory, ListNamespaces, ReadAudit,
 )  # fmt: skip

@@ -6,17 +6,20 @@ from triplane.auth import Principal
 from triplane.commands.base import Query
 from triplane.engines.durable.ids import HOST_TYPE
 from triplane.entities import Namespace
-from triplane.errors import NamespaceNotFound, RunNotFound, UnknownCommand, WorkflowNotFound
+from triplane.errors import NamespaceNotFound, RunNotFound, ScheduleNotFound, UnknownCommand, WorkflowNotFound
 from triplane.queries import (
     DescribeRun,
+    DescribeSchedule,
     HistoryPage,
     ListActivities,
     ListChain,
     ListNamespaces,
     ListRuns,
+    ListSchedules,
     ListWorkers,
     ReadAudit,
     ReadHistory,
+    ReadScheduleHistory,
     ReadTable,
     RunQuery,
     RunView,
@@ -25,6 +28,7 @@ from triplane.queries import (
 )
 from triplane.recentrows import RecentRows
 from triplane.runtable import RunTable
+from triplane.schedules.entities import ScheduleHistoryPage
 from triplane.store.interface import Store
 from triplane.tables import read_table, table_names
 
@@ -76,6 +80,23 @@ class Reads:
                     for worker in self._store.workers.all()
                     if worker.namespace == query.namespace and query.task_queue in (None, worker.task_queue)
                 ]
+            case DescribeSchedule():
+                schedule = self._store.schedules.find(query.namespace, query.schedule_id)
+                if schedule is None or schedule.deleted is not None:
+                    raise ScheduleNotFound(query.schedule_id, query.namespace)
+                return schedule
+            case ListSchedules():
+                return self._store.schedules.page(
+                    query.namespace,
+                    status=query.status,
+                    engine=query.engine,
+                    workflow_type=query.workflow_type,
+                    text=query.text,
+                    limit=query.limit,
+                    after=query.after,
+                )
+            case ReadScheduleHistory():
+                return self._schedule_history(query)
             case ListNamespaces():
                 return [space for space in self._namespaces.values() if principal.may_see(space.name)]
             case ReadAudit():
@@ -103,6 +124,12 @@ class Reads:
         )  # fmt: skip
         views = (self._runs.view(run.run_id) for run, _ in page.runs)
         return ViewPage(tuple(view for view in views if view is not None), page.next)
+
+    def _schedule_history(self, query: ReadScheduleHistory) -> ScheduleHistoryPage:
+        if self._store.schedules.find(query.namespace, query.schedule_id) is None:
+            raise ScheduleNotFound(query.schedule_id, query.namespace)
+        events = self._store.schedules.events(query.namespace, query.schedule_id, query.after, query.limit + 1)
+        return ScheduleHistoryPage(query.schedule_id, tuple(events[: query.limit]), len(events) > query.limit)
 
     def _history(self, query: ReadHistory) -> HistoryPage:
         view = self.view(query)

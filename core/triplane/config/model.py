@@ -131,6 +131,17 @@ class LimitsSection(Section):
     )
 
 
+class SchedulesSection(Section):
+    """`[schedules]`: what starts runs by the clock."""
+
+    max_schedules: int = setting(10_000, "Schedules that exist at the same time.", ge=1, le=1_000_000)
+    max_buffered: int = setting(
+        1_000, "Firings of one schedule with the overlap policy `buffer_all` that wait at the same time.", ge=1, le=10_000
+    )
+    max_backfill: int = setting(1_000, "Firings that one backfill may bring.", ge=1, le=10_000)
+    history_events: int = setting(10_000, "History events kept for each schedule, the newest.", ge=100, le=10_000_000)
+
+
 NexusName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,256}$")]
 
 
@@ -159,6 +170,7 @@ class Config(Section):
     definitions: DefinitionsSection = Field(default_factory=DefinitionsSection)
     jobs: JobsSection = Field(default_factory=JobsSection)
     limits: LimitsSection = Field(default_factory=LimitsSection)
+    schedules: SchedulesSection = Field(default_factory=SchedulesSection)
     nexus: Nexus = setting({}, "Service operations: endpoint, service and operation by name, and the workflow that carries each out.")
     adapters: BaseModel
     engines: BaseModel

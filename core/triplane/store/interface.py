@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from triplane.entities import Job, Namespace, Rows, Run, RunDetail, Task, TaskKey, Timer, Worker
 from triplane.events import Event
 from triplane.queries import RunPage
+from triplane.schedules.entities import Schedule, ScheduleEvent, SchedulePage
 from triplane.values import value
 
 
@@ -65,6 +66,7 @@ class Slice:
         timers: timer id → Timer to set, None to clear; of `run`.
         checkpoint: replaces the run's stored checkpoint if given.
         workers: upserted; removed_workers: (namespace, worker_id).
+        schedules: upserted; schedule_events: appended; forgotten_schedule_events: (namespace, schedule_id, last sequence to go).
         cleared: the run closed, so all its timers go.
     """
 
@@ -83,6 +85,9 @@ class Slice:
     workers: Sequence[Worker] = ()
     removed_workers: Sequence[tuple[str, str]] = ()
     namespaces: Sequence[Namespace] = ()
+    schedules: Sequence[Schedule] = ()
+    schedule_events: Sequence[ScheduleEvent] = ()
+    forgotten_schedule_events: Sequence[tuple[str, str, int]] = ()
     request: RequestRecord | None = None
     audit: Sequence[AuditRecord] = ()
 
@@ -197,6 +202,36 @@ class NamespaceStore(Protocol):
     def all(self) -> list[Namespace]: ...
 
 
+class ScheduleStore(Protocol):
+    """Schedules and their histories."""
+
+    def all(self) -> list[Schedule]:
+        """Every schedule that was not deleted."""
+        ...
+
+    def find(self, namespace: str, schedule_id: str) -> Schedule | None:
+        """A schedule, deleted or not."""
+        ...
+
+    def page(
+        self,
+        namespace: str,
+        *,
+        status: str | None,
+        engine: str | None,
+        workflow_type: str | None,
+        text: str,
+        limit: int,
+        after: str | None,
+    ) -> SchedulePage:
+        """Schedules that were not deleted, by id, as `ListSchedules` asks."""
+        ...
+
+    def events(self, namespace: str, schedule_id: str, after: int, limit: int) -> list[ScheduleEvent]:
+        """History events with a sequence beyond `after`, oldest first."""
+        ...
+
+
 class AuditStore(Protocol):
     def read(self, namespace: str | None, workflow_id: str | None, limit: int) -> list[Mapping[str, Any]]:
         """Newest first."""
@@ -226,6 +261,9 @@ class Store(Protocol):
 
     @property
     def namespaces(self) -> NamespaceStore: ...
+
+    @property
+    def schedules(self) -> ScheduleStore: ...
 
     @property
     def audit(self) -> AuditStore: ...

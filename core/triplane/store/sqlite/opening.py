@@ -18,6 +18,7 @@ from triplane.store.sqlite.migrations import check_version, known_migrations, mi
 from triplane.store.sqlite.namespaces import SqliteNamespaceStore
 from triplane.store.sqlite.requests import SqliteRequestStore
 from triplane.store.sqlite.runs import SqliteRunStore
+from triplane.store.sqlite.schedules import SqliteScheduleStore
 from triplane.store.sqlite.tables import SqliteTableStore
 from triplane.store.sqlite.workers import SqliteWorkerStore
 from triplane.store.sqlite.writer import SqliteWriter
@@ -45,6 +46,7 @@ class SqliteStore:
         self.requests = SqliteRequestStore(self._readers, writing, guard)
         self.workers = SqliteWorkerStore(self._readers)
         self.namespaces = SqliteNamespaceStore(self._readers)
+        self.schedules = SqliteScheduleStore(self._readers)
         self.audit = SqliteAuditStore(self._readers)
 
     def last_cursor(self) -> int:

@@ -10,7 +10,7 @@ import apsw
 
 from triplane.entities import Job, JobKey, Run, Task, TaskKey, Timer
 from triplane.store.interface import Slice, StoreBroken
-from triplane.store.sqlite import audit, histories, namespaces, requests, runs, tables, tasks, workers
+from triplane.store.sqlite import audit, histories, namespaces, requests, runs, schedules, tables, tasks, workers
 from triplane.store.sqlite.connection import meaning_of
 
 CHECKPOINT_PAGES = 4_000
@@ -139,7 +139,15 @@ class SqliteWriter:
         self._many(workers.DELETE_WORKER, [key for change in group for key in change.removed_workers])
         self._many(namespaces.UPSERT_NAMESPACE, [namespaces.namespace_row(n) for change in group for n in change.namespaces])
         self._many(requests.UPSERT_REQUEST, [requests.request_row(c.request) for c in group if c.request is not None])
+        scheduling = [change for change in group if change.schedules]
+        if scheduling:
+            self._write_schedules(scheduling)
         self._many(audit.INSERT_AUDIT, [audit.audit_row(record) for change in group for record in change.audit])
+
+    def _write_schedules(self, group: Sequence[Slice]) -> None:
+        self._many(schedules.UPSERT_SCHEDULE, [schedules.schedule_row(s) for change in group for s in change.schedules])
+        self._many(schedules.INSERT_SCHEDULE_EVENT, [schedules.event_row(e) for change in group for e in change.schedule_events])
+        self._many(schedules.FORGET_SCHEDULE_EVENTS, [key for change in group for key in change.forgotten_schedule_events])
 
     def _gather(self, batch: _Batch, change: Slice, run: Run) -> None:
         known = self._open(batch, run) if change.opened else self._find(run)
