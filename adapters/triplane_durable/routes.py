@@ -5,10 +5,11 @@ from typing import Any
 from triplane_durable.activities import StandaloneActivities
 from triplane_durable.calls import Route, RouteTable
 from triplane_durable.control import ControlPlane
+from triplane_durable.messages import MessageStreams
 from triplane_durable.schedules import Schedules
 from triplane_durable.worker import WorkerPlane
 
-PLANES = (ControlPlane, WorkerPlane, StandaloneActivities, Schedules)
+PLANES = (ControlPlane, WorkerPlane, StandaloneActivities, MessageStreams, Schedules)
 """Every group of routes; a session makes one of each for its connection."""
 
 ROUTES: RouteTable = tuple(entry for plane in PLANES for entry in plane.routes)

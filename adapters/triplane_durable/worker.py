@@ -25,6 +25,7 @@ from triplane.errors import InvalidFields, LeaseLost, WorkerNotRegistered
 from triplane_durable.calls import Call, Handler, Route, RouteTable
 from triplane_durable.config import DurableConfig
 from triplane_durable.frames import Fields, iso_time
+from triplane_durable.messages import message_cursors
 from triplane_durable.views import events_view, paged, task_view, with_iso_times
 
 DEFAULT_POLL_S = 20.0
@@ -202,7 +203,9 @@ class WorkerPlane:
         commands = call.body.get("commands")
         if not isinstance(commands, list) or not commands or not all(isinstance(c, dict) for c in commands):
             raise InvalidFields({"commands": ["The commands field must be a list of at least one object."]})
-        reply = await self._connection.dispatch(CompleteWorkflowTask(**lease, commands=tuple(commands)))
+        reply = await self._connection.dispatch(
+            CompleteWorkflowTask(**lease, commands=tuple(commands), message_cursors=message_cursors(call.body))
+        )
         return 200, {
             "task_id": lease["task_id"],
             "workflow_task_attempt": lease["attempt"],

@@ -1,7 +1,7 @@
 """Every command of the core, by name. What is not in this table (or an engine's own) is denied."""
 
 from triplane.commands.base import Access, Command, Query, Request, RunCommand, Scope
-from triplane.commands.messages import AwaitUpdate, QueryRun, ReportJob, SignalRun, UpdateRun
+from triplane.commands.messages import AppendMessage, AwaitUpdate, QueryRun, ReportJob, SignalRun, UpdateRun
 from triplane.commands.models import DescribeAgent
 from triplane.commands.operations import ExecuteOperation
 from triplane.commands.runs import (
@@ -58,7 +58,7 @@ from triplane.commands.workers import (
 ALL_COMMANDS: tuple[type[Command], ...] = (
     StartRun, PlayRun, StopRun, PauseRun, ResumeRun, SetRepeatingActions, RegisterTables, DeregisterTables,
     HoldTasks, ReleaseTasks, TriggerTasks, KillTasks, PollTasks, DescribeAgent,
-    SignalRun, UpdateRun, AwaitUpdate, QueryRun, ReportJob,
+    SignalRun, AppendMessage, UpdateRun, AwaitUpdate, QueryRun, ReportJob,
     RegisterWorker, HeartbeatWorker, DeregisterWorker, PollTask, CompleteWorkflowTask, FailWorkflowTask,
     HeartbeatWorkflowTask, ReadTaskHistory, CompleteActivity, FailActivity, HeartbeatActivity, CompleteQuery, FailQuery,
     ExecuteOperation, LeaseTask, ReleaseLease, FireTimer, ContinueStep, JobSubmitted, JobSubmitFailed,
@@ -67,7 +67,7 @@ ALL_COMMANDS: tuple[type[Command], ...] = (
 
 __all__ = [
     "BackfillSchedule", "CreateSchedule", "DeleteSchedule", "PauseSchedule", "ResumeSchedule", "TriggerSchedule", "UpdateSchedule",
-    "ALL_COMMANDS", "Access", "AwaitUpdate", "Command", "CompleteActivity", "CompleteQuery", "CompleteWorkflowTask",
+    "ALL_COMMANDS", "Access", "AppendMessage", "AwaitUpdate", "Command", "CompleteActivity", "CompleteQuery", "CompleteWorkflowTask",
     "ContinueStep", "DeregisterTables", "DeregisterWorker", "DescribeAgent", "DuplicatePolicy", "ExposeRun", "FailActivity", "FailQuery",
     "FailWorkflowTask", "FireTimer", "HeartbeatActivity", "HeartbeatWorker", "HeartbeatWorkflowTask", "HoldTasks",
     "ExecuteOperation", "JobSubmitFailed", "JobSubmitted", "KillTasks", "LeaseTask", "ModelFailed", "ModelStarted", "ModelStepped",

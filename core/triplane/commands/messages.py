@@ -6,6 +6,9 @@ from pydantic import Field
 
 from triplane.commands.base import Access, Json, RunCommand, ShortName
 
+STREAM_PATTERN = r"^[A-Za-z0-9._:-]{1,128}$"
+"""Names of streams, as the SDK allows them for message streams."""
+
 # A length limit also makes halves of surrogate pairs refused, which no wire but JSON could carry on.
 Severity = Annotated[str, Field(max_length=256)]
 MessageText = Annotated[str, Field(max_length=100_000)]
@@ -19,6 +22,23 @@ class SignalRun(RunCommand):
     reply: ClassVar[str] = "{workflow_id, run_id, signal_id}"
 
     signal_name: ShortName
+    arguments: Json = None
+
+
+class AppendMessage(RunCommand):
+    """Append to one of a run's message streams: what a workflow reads in order, each message once.
+
+    Attributes:
+        message_id: the sender's own; the same id on the same stream of the same workflow is appended once, and the
+            second answer has the first one's position.
+    """
+
+    name: ClassVar[str] = "append_message"
+    access: ClassVar[Access] = Access.WRITE
+    reply: ClassVar[str] = "{workflow_id, run_id, stream_name, message_id, position, outcome: accepted|duplicate}"
+
+    stream_name: str = Field(pattern=STREAM_PATTERN)
+    message_id: str = Field(min_length=1, max_length=255)
     arguments: Json = None
 
 

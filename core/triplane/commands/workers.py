@@ -108,12 +108,17 @@ class TaskReport(Command):
 
 
 class CompleteWorkflowTask(TaskReport):
-    """The commands a workflow task produced, applied atomically in order."""
+    """The commands a workflow task produced, applied atomically in order.
+
+    Attributes:
+        message_cursors: message stream → position through which the workflow has read it.
+    """
 
     name: ClassVar[str] = "complete_workflow_task"
     reply: ClassVar[str] = "{run_id, run_status}"
 
     commands: tuple[dict[str, Any], ...] = Field(min_length=1, max_length=5_000)
+    message_cursors: dict[str, int] | None = None
 
 
 class FailWorkflowTask(TaskReport):

@@ -118,10 +118,11 @@ class DurableRun:
     def release(self, task_id: str, worker: str = "w1") -> Any:
         return self.send(ReleaseLease(workflow_id="w", run_id=RUN, task_id=task_id, worker_id=worker))
 
-    def complete(self, task: dict[str, Any], *commands: dict[str, Any]) -> Any:
+    def complete(self, task: dict[str, Any], *commands: dict[str, Any], cursors: dict[str, int] | None = None) -> Any:
         return self._report(
             CompleteWorkflowTask(
-                task_id=task["task_id"], lease_owner=task["lease_owner"], attempt=task["workflow_task_attempt"], commands=commands
+                task_id=task["task_id"], lease_owner=task["lease_owner"], attempt=task["workflow_task_attempt"], commands=commands,
+                message_cursors=cursors,
             )
         )
 

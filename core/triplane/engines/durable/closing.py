@@ -4,7 +4,7 @@ from typing import Any
 
 from triplane.commands.runs import StartRun, StopMode, StopRun
 from triplane.effects import Resolve
-from triplane.engines.durable import activities, ids, timers, updates
+from triplane.engines.durable import activities, ids, messages, timers, updates
 from triplane.engines.durable.alarms import RUN_TIMER
 from triplane.engines.durable.turn import Turn
 
@@ -40,8 +40,9 @@ def continue_as_new(turn: Turn, command: dict[str, Any]) -> None:
     options["continued_from_run_id"] = run.run_id
     if "execution" in (limits := deadlines(turn)):
         options["execution_deadline"] = limits["execution"]
-    if carried:
-        options["carried_signals"] = [[b.data, b.wire, b.principal] for b in carried]
+    signals = [*messages.carried(turn), *([b.data, b.wire, b.principal] for b in carried)]
+    if signals:
+        options["carried_signals"] = signals
     if own.memo_blob is not None:
         options["memo_blob"] = own.memo_blob
     workflow_type, queue = command.get("workflow_type") or run.workflow_type, command.get("queue") or run.task_queue

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from triplane.commands.workers import CompleteWorkflowTask
-from triplane.engines.durable import activities, closing, conditions, ids, selections, timers, updates, workflow_tasks
+from triplane.engines.durable import activities, closing, conditions, ids, messages, selections, timers, updates, workflow_tasks
 from triplane.engines.durable.reading import group_keys, read_commands
 from triplane.engines.durable.state import NORMAL
 from triplane.engines.durable.turn import Turn, barrier_of
@@ -30,13 +30,16 @@ def complete(turn: Turn, report: CompleteWorkflowTask) -> dict[str, Any]:
     task = workflow_tasks.fence(turn, report)
     commands = read_commands(report.commands, task.update_id, turn.settings)
     _refuse_too_many(turn, commands)
+    if report.message_cursors:
+        messages.advance(turn, report.message_cursors)
     turn.withdraw_workflow_task()
     # From here on nobody else may have it: a report after a restart takes the task back from the queue.
     task.phase, task.grace = "leased", False
+    is_moved = turn.is_moved_by_input
     _leave_condition(turn, commands, task.update_id)
     for command in commands:
         _apply(turn, command)
-    if task.update_id != NORMAL and turn.own.agenda[:1] != [NORMAL]:
+    if task.update_id != NORMAL and is_moved and turn.own.agenda[:1] != [NORMAL]:
         # An update's task does not advance the workflow itself; that takes a task of its own, before any other update.
         turn.own.agenda.insert(0, NORMAL)
     workflow_tasks.finish(turn)

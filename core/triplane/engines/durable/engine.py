@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from triplane.commands.base import Command, RunCommand
-from triplane.commands.messages import SignalRun, UpdateRun
+from triplane.commands.messages import AppendMessage, SignalRun, UpdateRun
 from triplane.commands.runs import PauseRun, ResumeRun, StartRun, StopRun
 from triplane.commands.system import ContinueStep, ExposeRun, FireTimer
 from triplane.commands.tasks import HoldTasks, KillTasks, ReleaseTasks, TriggerTasks
@@ -26,6 +26,7 @@ from triplane.engines.durable import (
     closing,
     decisions,
     ids,
+    messages,
     standalone,
     steering,
     timers,
@@ -146,6 +147,8 @@ class DurableEngine:
                 own.timers[timer.sequence] = timer
         waiting = [Buffered(*timer.data["waiting"]) for timer in state.timers.values() if "waiting" in timer.data]
         own.buffer = sorted(waiting, key=lambda happening: happening.number)
+        messages.note_all(own, state.history)
+        messages.note_all(own, own.buffer)
         state.private = own
 
     def recover(self, state: RunState, step: Step) -> None:
@@ -160,6 +163,7 @@ def _take_over(turn: Turn) -> None:
     options = dict(turn.state.detail.options)
     turn.own.memo_blob = options.pop("memo_blob", None)
     for data, wire, principal in options.pop("carried_signals", ()):
+        messages.note(turn.own, data)
         turn.receive(Buffered("SignalReceived", dict(data), wire, principal))
     turn.step.set_detail(options=options)
 
@@ -227,6 +231,7 @@ _HANDLERS: dict[type[RunCommand], Handler] = {
     ContinueStep: _continue,
     ExposeRun: _expose,
     SignalRun: updates.signal,
+    AppendMessage: messages.append,
     UpdateRun: updates.accept,
     StopRun: closing.stop,
     PauseRun: steering.pause,

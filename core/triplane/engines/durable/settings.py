@@ -38,6 +38,10 @@ class DurableSettings(Section):
     max_pending_activities: int = setting(
         2_000, "Activities, timers and children of one run open at the same time.", reload="hot", ge=1, le=10_000
     )
+    max_message_streams: int = setting(100, "Message streams of one run.", reload="hot", ge=1, le=10_000)
+    max_pending_messages: int = setting(
+        1_000, "Messages of one run's streams that its workflow has not read yet.", reload="hot", ge=1, le=10_000
+    )
     max_pending_updates: int = setting(200, "Accepted updates of one run not completed yet.", reload="hot", ge=1, le=10_000)
     max_waiting_polls: int = setting(5_000, "Long polls that wait at the same time.", reload="hot", ge=1, le=100_000)
     max_waiting_queries: int = setting(500, "Queries that wait for workers at the same time.", reload="hot", ge=1, le=100_000)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from triplane.engines.durable.messages import Inbox
+
 NORMAL = ""
 """On the agenda: a workflow task that advances the workflow; any other entry is the id of an update to run."""
 
@@ -148,6 +150,8 @@ class DurableState:
         selections: those without a winner yet; of their members that are groups, the leaves still open.
         selected: open conditions that are members of selections, by workflow step.
         memo_blob: the whole memo as last upserted, encoded.
+        inboxes: message streams, by name; read back from the history, not stored.
+        cursors: how far the workflow has read each of them.
         activities, timers: those open, by workflow step.
         buffer: what waits behind the workflow task in hand; each has a row of its own, so that a thousand signals to a
             busy run cost a thousand small rows and not a thousand times all of them.
@@ -165,6 +169,8 @@ class DurableState:
     selections: dict[str, dict[str, int]] = field(default_factory=dict)
     selected: dict[int, Condition] = field(default_factory=dict)
     memo_blob: str | None = None
+    inboxes: dict[str, Inbox] = field(default_factory=dict)
+    cursors: dict[str, int] = field(default_factory=dict)
     activities: dict[int, Activity] = field(default_factory=dict)
     timers: dict[int, TimerWait] = field(default_factory=dict)
 
@@ -193,6 +199,8 @@ class DurableState:
             data["selected"] = [condition.to_data() for condition in self.selected.values()]
         if self.memo_blob is not None:
             data["memo"] = self.memo_blob
+        if self.cursors:
+            data["cursors"] = dict(self.cursors)
         return data
 
     @classmethod
@@ -208,6 +216,7 @@ class DurableState:
             selections={group: dict(leaves) for group, leaves in data.get("selections", {}).items()},
             selected={item[0]: Condition(*item) for item in data.get("selected", ())},
             memo_blob=data.get("memo"),
+            cursors=dict(data.get("cursors", {})),
         )
         if "task" in data:
             state.task = WorkflowTask(*data["task"])

@@ -42,6 +42,16 @@ class Turn:
         return self.state.run.workflow_type == ids.HOST_TYPE
 
     @property
+    def is_moved_by_input(self) -> bool:
+        """Whether a signal or an update can make the workflow go on: only where it waits for a condition.
+
+        Elsewhere a task without news does no harm, but to a workflow that has read a message stream: the SDK (2.9.0,
+        2.12.0) cannot say of such a one that it has nothing new, and lets the task's lease run out.
+        """
+        own = self.own
+        return not own.cursors or own.condition is not None or bool(own.selected)
+
+    @property
     def next_arrival(self) -> int:
         """A number that no arrival of this run had before: every arrival makes the history or the buffer longer."""
         return self.state.run.history_length + len(self.own.buffer) + 1
@@ -99,9 +109,11 @@ class Turn:
         wire, principal = step.wire, step.principal
         step.wire, step.principal = happening.wire, happening.principal
         event = self.emit(happening.name, happening.data)
+        wake = happening.wake
         if happening.name == "TimerFired":
             conditions.note_timeout(self, happening.data)
         elif happening.name == "SignalReceived":
+            wake = self.is_moved_by_input
             conditions.satisfy_selected(self)
         if is_selection(happening.data):
             ended(self, event)
@@ -115,7 +127,7 @@ class Turn:
             self.own.groups.pop(happening.group, None)
         if happening.update_id:
             self.own.agenda.append(happening.update_id)
-        elif happening.wake:
+        elif wake:
             self.wake()
 
     # ---- workflow tasks --------------------------------------------------------------------------------------------
@@ -124,8 +136,10 @@ class Turn:
         """Have a workflow task issued when the present one is over."""
         if self.is_host:
             return
-        agenda = self.own.agenda
-        if not agenda or agenda[-1] != NORMAL:
+        agenda, task = self.own.agenda, self.own.task
+        if task is not None and not task.guarded and task.update_id == NORMAL:
+            pass  # nobody has it yet: whoever gets it will see what happened
+        elif not agenda or agenda[-1] != NORMAL:
             agenda.append(NORMAL)
         if self.own.parked:
             agenda.extend(self.own.parked)

@@ -4,14 +4,16 @@ from typing import Any
 
 from triplane.commands.messages import SignalRun, UpdateRun
 from triplane.effects import Resolve
-from triplane.engines.durable import conditions
+from triplane.engines.durable import conditions, messages
 from triplane.engines.durable.payloads import as_arguments
 from triplane.engines.durable.turn import Turn
-from triplane.errors import LimitReached
+from triplane.errors import InvalidFields, LimitReached
 
 
 def signal(turn: Turn, command: SignalRun) -> dict[str, Any]:
     """Record a signal; the workflow is woken to see it."""
+    if command.signal_name == messages.SIGNAL:
+        raise InvalidFields({"signal_name": ["is reserved for message streams"]})
     turn.refuse_if_full()
     arguments = as_arguments(command.arguments, turn.settings.max_payload_bytes, "the signal's arguments")
     signal_id = f"sig-{turn.run_id}-{turn.next_arrival}"
