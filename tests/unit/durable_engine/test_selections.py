@@ -123,6 +123,16 @@ def test_a_cancelled_loser_never_ends(loser):
     run.do(complete())
 
 
+def test_a_selection_right_after_a_cancellation_begins_where_the_worker_says():
+    run = DurableRun()
+    run.do(*select(1, work=activity(), late=timer(50)))
+    run.finish(run.lease("activity"))
+    run.do(cancel(1, "late", 1, 2, "timer"), *select(4, work=activity(), late=timer(50)))
+    assert (run.event("ActivityScheduled")["sequence"], run.event("TimerScheduled")["sequence"]) == (4, 5)
+    run.finish(run.lease("activity"))
+    assert run.event("SelectionResolved")["member_base_sequence"] == 4
+
+
 def test_a_cancellation_that_comes_after_the_end_is_void():
     run = DurableRun()
     run.do(*select(1, work=activity(), late=timer(5)))

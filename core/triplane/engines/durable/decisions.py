@@ -37,8 +37,10 @@ def complete(turn: Turn, report: CompleteWorkflowTask) -> dict[str, Any]:
     task.phase, task.grace = "leased", False
     is_moved = turn.is_moved_by_input
     _leave_condition(turn, commands, task.update_id)
+    cancelled = 0
     for command in commands:
-        _apply(turn, command)
+        _apply(turn, command, cancelled)
+        cancelled += command["type"] == "cancel_selection_operation"
     if task.update_id != NORMAL and is_moved and turn.own.agenda[:1] != [NORMAL]:
         # An update's task does not advance the workflow itself; that takes a task of its own, before any other update.
         turn.own.agenda.insert(0, NORMAL)
@@ -65,16 +67,21 @@ def _leave_condition(turn: Turn, commands: list[dict[str, Any]], update_id: str)
         conditions.leave(turn)
 
 
-def _apply(turn: Turn, command: dict[str, Any]) -> None:
+def _apply(turn: Turn, command: dict[str, Any], cancelled: int) -> None:
+    """Take one step. `cancelled` counts the members of selections that the same task has cancelled before."""
     own, kind, group = turn.own, command["type"], group_keys(command)
     if kind not in STEPS:
         _ENDINGS[kind](turn, command)
         return
-    if group and command["parallel_group_base_sequence"] + command["parallel_group_index"] <= own.counter:
+    place = command["parallel_group_base_sequence"] + command["parallel_group_index"] if group else 0
+    if group and place <= own.counter:
         return  # a member of a group that is under way: the worker repeats all of it as long as one is missing
     if kind == "open_condition_wait" and not group and own.condition is not None and conditions.same(own.condition, command):
         return
     own.counter += 1
+    if own.counter < place <= own.counter + cancelled:
+        # The SDK counts the cancellations before a group in the same task as steps, and names the group's place accordingly.
+        own.counter = place
     turn.touch()
     if selections.is_selection(group):
         selections.begin(turn, group)
