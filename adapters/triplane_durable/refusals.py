@@ -25,6 +25,7 @@ from triplane.errors import (
     TimedOut,
     TooLarge,
     Unauthenticated,
+    UpdateRejected,
     WorkerNotRegistered,
     WorkflowExists,
     WorkflowNotFound,
@@ -34,6 +35,7 @@ _TABLE: tuple[tuple[type[GatewayError], int, str], ...] = (
     (InvalidFields, 422, "validation_failed"),
     (TooLarge, 413, "payload_too_large"),
     (NotSupported, 422, "not_supported"),
+    (UpdateRejected, 422, "update_validator_rejected"),
     (Unauthenticated, 401, "unauthorized"),
     (NotAllowed, 403, "forbidden"),
     (NamespaceNotFound, 404, "namespace_not_found"),
@@ -83,9 +85,11 @@ def refusal(error: GatewayError, plane: str) -> tuple[int, dict[str, Any]]:
         body["message"] = error.message
     if isinstance(error, InvalidFields):
         body["errors"] = body["validation_errors"] = error.details["errors"]
+    elif isinstance(error, UpdateRejected):
+        body["validation_errors"] = error.details.get("validation_errors")
     elif status == 422:
         body["errors"] = body["validation_errors"] = {"request": [error.message]}
-    for key in ("workflow_id", "run_id", "namespace", "line", "file", "status"):
+    for key in ("workflow_id", "run_id", "namespace", "line", "file", "status", "update_name"):
         if error.details.get(key) is not None:
             body[key] = error.details[key]
     if isinstance(error, NamespaceNotFound):

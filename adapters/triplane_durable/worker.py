@@ -1,5 +1,6 @@
-"""The worker plane: registrations, polls, reports (contract section 4)."""
+"""The worker plane: registrations and reports (contract section 4)."""
 
+import math
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +16,6 @@ from triplane.commands.workers import (
     HeartbeatActivity,
     HeartbeatWorker,
     HeartbeatWorkflowTask,
-    PollTask,
     ReadTaskHistory,
     RegisterWorker,
 )
@@ -26,10 +26,7 @@ from triplane_durable.calls import Call, Handler, Route, RouteTable
 from triplane_durable.config import DurableConfig
 from triplane_durable.frames import Fields, iso_time
 from triplane_durable.messages import message_cursors
-from triplane_durable.views import events_view, paged, task_view, with_iso_times
-
-DEFAULT_POLL_S = 20.0
-"""For polls without `timeout_seconds`, which the CLI sends."""
+from triplane_durable.views import events_view, paged, with_iso_times
 
 DEAD_ATTEMPT = {"cancel_requested": True, "can_continue": False}
 
@@ -40,9 +37,6 @@ _ROUTES: RouteTable = (
     ("POST", "worker/register", Route("register", "worker", _K)),
     ("POST", "worker/heartbeat", Route("heartbeat", "worker", _K)),
     ("DELETE", "worker/registrations/{worker_id}", Route("deregister", "worker", _K)),
-    ("POST", "worker/workflow-tasks/poll", Route("poll_workflow", "worker", _K)),
-    ("POST", "worker/activity-tasks/poll", Route("poll_activity", "worker", _K)),
-    ("POST", "worker/query-tasks/poll", Route("poll_query", "worker", _K)),
     ("POST", "worker/workflow-tasks/{task_id}/history", Route("task_history", "worker", _K)),
     ("POST", "worker/workflow-tasks/{task_id}/complete", Route("complete_workflow_task", "worker", _K)),
     ("POST", "worker/workflow-tasks/{task_id}/fail", Route("fail_workflow_task", "worker", _K)),
@@ -62,7 +56,6 @@ class WorkerPlane:
 
     def __init__(self, connection: Connection, config: DurableConfig) -> None:
         self._connection, self._config = connection, config
-        self._polls = 0
 
     def handlers(self) -> dict[str, Handler]:
         """Handler by route name."""
@@ -70,9 +63,6 @@ class WorkerPlane:
             "register": self.register,
             "heartbeat": self.heartbeat,
             "deregister": self.deregister,
-            "poll_workflow": self.poll_workflow,
-            "poll_activity": self.poll_activity,
-            "poll_query": self.poll_query,
             "task_history": self.task_history,
             "complete_workflow_task": self.complete_workflow_task,
             "fail_workflow_task": self.fail_workflow_task,
@@ -95,6 +85,9 @@ class WorkerPlane:
             types = call.body.get(name)
             if types is not None and (not isinstance(types, list) or not all(isinstance(t, str) for t in types)):
                 fields.wrong(name, f"The {name} field must be a list of strings.")
+        for name in ("workflow_command_contracts", "task_slots", "process_metrics"):
+            fields.mapping(name)
+        fields.text("build_id", longest=256)
         fields.check()
         assert queue is not None
         await self._connection.dispatch(
@@ -111,13 +104,14 @@ class WorkerPlane:
         worker_id = fields.text("worker_id", required=True)
         fields.check()
         info = {key: call.body[key] for key in ("task_slots", "process_metrics") if key in call.body}
-        await self._connection.dispatch(
+        reply = await self._connection.dispatch(
             HeartbeatWorker(namespace=call.namespace, worker_id=worker_id, info=info)
         )
         return 200, {
             "worker_id": worker_id,
             "acknowledged": True,
             "heartbeat_interval_seconds": self._config.heartbeat_interval_s,
+            "stale_after_seconds": math.ceil(reply["stale_after_seconds"]),
         }
 
     async def deregister(self, call: Call) -> tuple[int, dict[str, Any]]:
@@ -131,50 +125,6 @@ class WorkerPlane:
             "outcome": "deregistered",
             "recovered_workflow_task_count": reply["recovered_workflow_task_count"],
         }
-
-    # ---- polls -----------------------------------------------------------------------------------------------------
-
-    async def poll_workflow(self, call: Call) -> tuple[int, dict[str, Any]]:
-        return await self._poll(call, "workflow")
-
-    async def poll_activity(self, call: Call) -> tuple[int, dict[str, Any]]:
-        return await self._poll(call, "activity")
-
-    async def poll_query(self, call: Call) -> tuple[int, dict[str, Any]]:
-        return await self._poll(call, "query")
-
-    async def _poll(self, call: Call, kind: str) -> tuple[int, dict[str, Any]]:
-        fields = Fields(call.body)
-        worker_id = fields.text("worker_id", required=True)
-        queue = fields.text("task_queue", required=True)
-        poll_id = fields.text("poll_request_id")
-        build_id = fields.text("build_id")
-        timeout = fields.number("timeout_seconds", least=0, most=3_600, whole=False)
-        size = fields.number("history_page_size", least=1, most=1_000) or 500
-        fields.check()
-        if self._polls >= self._config.max_polls:
-            reason = "long_poll_capacity_exhausted"
-            return 429, {
-                "reason": reason, "poll_status": reason, "task": None, "task_kind": f"{kind}_task",
-                "task_queue": queue, "retryable": True, "retry_after_seconds": 1,
-                "error": f"{self._polls} polls are held already (adapters.durable.max_polls)",
-            }  # fmt: skip
-        self._polls += 1
-        try:
-            task = await self._connection.dispatch(
-                PollTask(
-                    namespace=call.namespace, kind=kind, worker_id=worker_id, task_queue=queue, poll_id=poll_id,
-                    build_id=build_id, history_page_size=size,
-                    timeout_s=min(DEFAULT_POLL_S if timeout is None else timeout, self._config.long_poll_s),
-                )
-            )  # fmt: skip
-        except WorkerNotRegistered as error:
-            return 412, {"reason": "worker_not_registered", "error": error.message, "worker_id": worker_id, "task": None}
-        finally:
-            self._polls -= 1
-        if task is None:
-            return 200, {"task": None, "poll_status": "empty"}
-        return 200, {"task": task_view(task), "poll_status": "leased"}
 
     # ---- workflow tasks --------------------------------------------------------------------------------------------
 

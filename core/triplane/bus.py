@@ -29,7 +29,7 @@ from triplane.outcome import advance_view, finish_step
 from triplane.queries import RunView
 from triplane.requests import AnsweredRequests, digest_of
 from triplane.runtable import LiveRun, RunTable
-from triplane.service import SYSTEM, Caller, Service, relay
+from triplane.service import SYSTEM, Caller, Screen, Screener, Service, relay
 from triplane.starts import Starter
 from triplane.store.interface import Slice, Store
 from triplane.subscriptions import DeltaHub
@@ -75,6 +75,7 @@ class Bus:
         self._launcher = Launcher(store, clock, engines, self.runs, starter, self._finish, self._answer_only, self.spawn)
         self._by_command: dict[type[Command], Service] = {c: s for s in services for c in s.commands}
         self._by_effect: dict[type[Effect], Service] = {e: s for s in services for e in s.effects}
+        self._screens: dict[type[Command], Screen] = {c: s.screen for s in services if isinstance(s, Screener) for c in s.screened}
         self._tasks: set[asyncio.Task[Any]] = set()
 
     # ---- life cycle ------------------------------------------------------------------------------------------------
@@ -181,7 +182,14 @@ class Bus:
             elif command.scope is Scope.START:
                 self._launcher.launch(Ask(command, caller, future, digest))
             elif isinstance(command, RunCommand):
-                self._apply(self.resolve(command), command, Ask(command, caller, future, digest, wait))
+                screen = self._screens.get(type(command))
+                ask = Ask(command, caller, future, digest, wait)
+                live = self.resolve(command)
+                held = screen(command, live.state.run) if screen is not None else None
+                if held is None:
+                    self._apply(live, command, ask)
+                else:
+                    self._apply_after(held, command, ask)
             else:
                 raise UnknownCommand(f"nothing here answers {command.name!r}")
         except GatewayError as error:
@@ -220,6 +228,29 @@ class Bus:
         with live.guard(step):
             reply = live.engine.handle(live.state, command, step)
         self._finish(live, step, ask, reply)
+
+    def _apply_after(self, held: "asyncio.Future[None]", command: RunCommand, ask: Ask) -> None:
+        """Apply a command once `held` has ended well; if the asker leaves before, it is not applied at all."""
+        future = ask.future
+        assert future is not None
+
+        def done(held: "asyncio.Future[None]") -> None:
+            if future.done():
+                return
+            try:
+                if held.cancelled():
+                    raise CannotNow("the gateway gave up on it; try again")
+                held.result()
+                self._committer.check_room()
+                self._apply(self.resolve(command), command, ask)
+            except Exception as error:
+                if not isinstance(error, GatewayError):
+                    log.exception("command_crashed: %s", command.name)
+                if not future.done():
+                    future.set_exception(error)
+
+        held.add_done_callback(done)
+        future.add_done_callback(lambda asked: held.cancel() if asked.cancelled() else None)
 
     def _answer_only(self, ask: Ask, reply: Any) -> None:
         """Answer a command that changed nothing but must be remembered (audit, request id)."""

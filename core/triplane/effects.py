@@ -25,10 +25,12 @@ class OfferTask(Effect):
     """Put a task in its queue, for a worker's poll to lease.
 
     Attributes:
-        kind: `workflow` or `activity`.
+        kind: `workflow` or `activity` (matching's own are `query` and `update_validation`).
         task_id: stable over redeliveries of a workflow task; new for each activity attempt.
         item_type: workflow or activity type, matched against what workers support.
-        priority: 0 (first) to 9; fairness_key shares turns within a priority.
+        priority: 0 (first) to 9. Within a priority the fairness keys take turns, each as often as its weight, 1 to 1000.
+        build: only for workers of that build (empty: for those that name none); None is for any.
+        session: the worker session an activity belongs to, as the workflow asked for it (contract durable 4.1).
     """
 
     namespace: str
@@ -39,6 +41,9 @@ class OfferTask(Effect):
     workflow_id: str
     priority: int = 5
     fairness_key: str = ""
+    fairness_weight: int = 1
+    build: str | None = None
+    session: Mapping[str, Any] | None = None
 
 
 @value()

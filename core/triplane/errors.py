@@ -103,6 +103,12 @@ class TooLarge(RefusedInput):
     code = "too_large"
 
 
+class UpdateRejected(RefusedInput):
+    """A worker's validator rejected an update: nothing was recorded. `details["validation_errors"]` is what it says of fields."""
+
+    code = "update_rejected"
+
+
 # ---- not allowed ---------------------------------------------------------------------------------------------------
 
 
@@ -312,6 +318,7 @@ class NoWorker(CannotNow):
 
 ALL_ERRORS: tuple[type[GatewayError], ...] = (
     RefusedInput, InvalidFields, UnknownCommand, NotSupported, InvalidDefinition, InvalidTimeRange, NothingMatched, TooLarge,
+    UpdateRejected,
     Unauthenticated, NotAllowed,
     NotFound, NamespaceNotFound, WorkflowNotFound, RunNotFound, ScheduleNotFound, TaskNotFound, WorkerNotRegistered, DefinitionNotFound,
     Conflict, WorkflowExists, ScheduleExists, RunClosed, RunNotClosed, NotCurrentRun, RequestIdReused, LeaseLost, AlreadyOwned,

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from triplane.clock import Clock
-from triplane.commands.base import Command
+from triplane.commands.base import Command, RunCommand
 from triplane.effects import Effect
 from triplane.engines.base import RunState
+from triplane.entities import Run
 from triplane.queries import RunView
 from triplane.store.interface import Slice, Store
 
@@ -93,6 +94,23 @@ class Service(Protocol):
         ...
 
     async def stop(self) -> None: ...
+
+
+Screen = Callable[[RunCommand, Run], "asyncio.Future[None] | None"]
+
+
+@runtime_checkable
+class Screener(Protocol):
+    """A service that looks at some run commands before the run does.
+
+    It comes after authorisation, limits and request ids: a repeated request is not looked at again.
+    """
+
+    screened: ClassVar[tuple[type[RunCommand], ...]]
+
+    def screen(self, command: RunCommand, run: Run) -> "asyncio.Future[None] | None":
+        """Let a command for an open run pass: at once (None), or when the future ends well. Raises `GatewayError` to refuse."""
+        ...
 
 
 class Handing(asyncio.Future[Any]):

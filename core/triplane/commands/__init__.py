@@ -38,6 +38,7 @@ from triplane.commands.system import (
 )
 from triplane.commands.tasks import HoldTasks, KillTasks, PollTasks, ReleaseTasks, TriggerTasks
 from triplane.commands.workers import (
+    ApproveUpdate,
     CompleteActivity,
     CompleteQuery,
     CompleteWorkflowTask,
@@ -52,7 +53,9 @@ from triplane.commands.workers import (
     PollTask,
     ReadTaskHistory,
     RegisterWorker,
+    RejectUpdate,
     ReleaseLease,
+    RemoveWorker,
 )
 
 ALL_COMMANDS: tuple[type[Command], ...] = (
@@ -62,16 +65,19 @@ ALL_COMMANDS: tuple[type[Command], ...] = (
     RegisterWorker, HeartbeatWorker, DeregisterWorker, PollTask, CompleteWorkflowTask, FailWorkflowTask,
     HeartbeatWorkflowTask, ReadTaskHistory, CompleteActivity, FailActivity, HeartbeatActivity, CompleteQuery, FailQuery,
     ExecuteOperation, LeaseTask, ReleaseLease, FireTimer, ContinueStep, JobSubmitted, JobSubmitFailed,
+    ApproveUpdate, RejectUpdate, RemoveWorker,
     ModelStarted, ModelStepped, ModelFailed, ExposeRun, *SCHEDULE_COMMANDS,
 )  # fmt: skip
 
 __all__ = [
     "BackfillSchedule", "CreateSchedule", "DeleteSchedule", "PauseSchedule", "ResumeSchedule", "TriggerSchedule", "UpdateSchedule",
-    "ALL_COMMANDS", "Access", "AppendMessage", "AwaitUpdate", "Command", "CompleteActivity", "CompleteQuery", "CompleteWorkflowTask",
+    "ALL_COMMANDS", "Access", "AppendMessage", "ApproveUpdate", "AwaitUpdate", "Command", "CompleteActivity", "CompleteQuery",
+    "CompleteWorkflowTask",
     "ContinueStep", "DeregisterTables", "DeregisterWorker", "DescribeAgent", "DuplicatePolicy", "ExposeRun", "FailActivity", "FailQuery",
     "FailWorkflowTask", "FireTimer", "HeartbeatActivity", "HeartbeatWorker", "HeartbeatWorkflowTask", "HoldTasks",
     "ExecuteOperation", "JobSubmitFailed", "JobSubmitted", "KillTasks", "LeaseTask", "ModelFailed", "ModelStarted", "ModelStepped",
     "PauseRun", "PlayRun", "PollTask", "PollTasks", "Query", "QueryRun", "ReadTaskHistory", "RegisterTables",
-    "RegisterWorker", "ReleaseLease", "ReleaseTasks", "ReportJob", "Request", "ResumeRun", "RunCommand", "Scope",
+    "RegisterWorker", "RejectUpdate", "ReleaseLease", "ReleaseTasks", "RemoveWorker",
+    "ReportJob", "Request", "ResumeRun", "RunCommand", "Scope",
     "SetRepeatingActions", "SignalRun", "StartRun", "StopMode", "StopRun", "TriggerTasks", "UpdateRun",
 ]  # fmt: skip

@@ -39,7 +39,7 @@ class HeartbeatWorker(Command):
     access: ClassVar[Access] = Access.WORK
     scope: ClassVar[Scope] = Scope.NAMESPACE
     durable: ClassVar[bool] = False
-    reply: ClassVar[str] = "{worker_id, acknowledged: true}"
+    reply: ClassVar[str] = "{worker_id, acknowledged: true, stale_after_seconds}"
 
     worker_id: WorkerId
     info: dict[str, Any] = Field(default_factory=dict)
@@ -56,13 +56,24 @@ class DeregisterWorker(Command):
     worker_id: WorkerId
 
 
+class RemoveWorker(Command):
+    """An operator takes a stale or retired worker off the list; what it held goes back to its queues."""
+
+    name: ClassVar[str] = "remove_worker"
+    access: ClassVar[Access] = Access.ADMIN
+    scope: ClassVar[Scope] = Scope.NAMESPACE
+    reply: ClassVar[str] = "{worker_id, recovered_workflow_task_count}"
+
+    worker_id: WorkerId
+
+
 class PollTask(Command):
     """Wait for a task of one kind on one queue, at most `timeout_s`.
 
     A repeat with the same `poll_id` gets the same lease again: a task handed to a dead connection goes to the retry.
 
-    Refused with `worker_not_registered`, or with a conflict whose `details["reason"]` is `task_queue_mismatch` or
-    `build_id_mismatch`, or with `limit_reached` where too many polls wait (reason `long_poll_capacity_exhausted`).
+    Refused with `worker_not_registered`, or with a conflict whose `details["reason"]` is `task_queue_mismatch`,
+    `build_id_mismatch` or `worker_draining`, or with `limit_reached` where too many polls wait (reason `long_poll_capacity_exhausted`).
 
     The reply is None, or a dict:
     kind `workflow`: `task_kind` ("workflow"), `task_id, workflow_id, run_id, workflow_task_attempt, workflow_type,
@@ -74,21 +85,28 @@ class PollTask(Command):
     kind `query`: `query_task_id, query_task_attempt, workflow_id, run_id, workflow_type, query_name, payload_codec,
     workflow_arguments, query_arguments, history_events, run_status, last_history_sequence, task_queue, lease_owner,
     lease_expires_at`.
+    kind `update_validation`: `task_kind` ("update_validation"), `update_validation_task_id, update_validation_attempt,
+    workflow_id, run_id, workflow_type, update_name, payload_codec, workflow_arguments, update_arguments, history_events,
+    run_status, last_history_sequence, task_queue, lease_owner, lease_expires_at`.
+
+    Attributes:
+        validations: a poll of kind `workflow` may be answered with an update validation too.
     """
 
     name: ClassVar[str] = "poll_task"
     access: ClassVar[Access] = Access.WORK
     scope: ClassVar[Scope] = Scope.NAMESPACE
     durable: ClassVar[bool] = False
-    reply: ClassVar[str] = "the task object of contract durable 4.3 to 4.5, or null"
+    reply: ClassVar[str] = "the task object of contract durable 4.3 to 4.6, or null"
 
-    kind: Literal["workflow", "activity", "query"]
+    kind: Literal["workflow", "activity", "query", "update_validation"]
     worker_id: WorkerId
     task_queue: ShortName
     poll_id: str | None = Field(default=None, max_length=255)
     build_id: str | None = Field(default=None, max_length=256)
     timeout_s: float = Field(default=30.0, ge=0.0, le=60.0)
     history_page_size: int = Field(default=500, ge=1, le=1_000)
+    validations: bool = False
 
 
 class TaskReport(Command):
@@ -96,7 +114,9 @@ class TaskReport(Command):
 
     Refused with `task_not_found`, or with `lease_lost` whose `details["reason"]` is one of `task_not_leased
     lease_owner_mismatch workflow_task_attempt_mismatch lease_expired run_closed` (for queries
-    `query_task_not_leased query_task_timed_out`), checked in that order.
+    `query_task_not_leased query_task_timed_out`, for validations `update_validation_task_not_leased
+    stale_update_validation_completion duplicate_update_validation_completion update_validation_lease_expired`), checked in
+    that order.
     """
 
     access: ClassVar[Access] = Access.WORK
@@ -209,6 +229,28 @@ class FailQuery(TaskReport):
 
     name: ClassVar[str] = "fail_query"
     durable: ClassVar[bool] = False
+
+    failure: dict[str, Any]
+
+
+class ApproveUpdate(TaskReport):
+    """A worker's validator has nothing against an update."""
+
+    name: ClassVar[str] = "approve_update"
+    durable: ClassVar[bool] = False
+    reply: ClassVar[str] = "{update_validation_task_id, outcome: approved}"
+
+
+class RejectUpdate(TaskReport):
+    """A worker's validator rejects an update (`failure["reason"]` `update_validator_rejected`), or could not be run.
+
+    Attributes:
+        failure: `message, reason, type?, stack_trace?, validation_errors?` as sent.
+    """
+
+    name: ClassVar[str] = "reject_update"
+    durable: ClassVar[bool] = False
+    reply: ClassVar[str] = "{update_validation_task_id, outcome: rejected}"
 
     failure: dict[str, Any]
 

@@ -11,7 +11,7 @@ from triplane.commands.workers import PollTask
 from triplane.effects import OfferTask
 from triplane.engines.durable.settings import DurableSettings
 from triplane.errors import LimitReached
-from triplane.matching.queues import TaskQueue, Types
+from triplane.matching.queues import ORDINARY, Takes, TaskQueue
 from triplane.matching.registry import WorkerKey
 from triplane.service import Caller, Handing
 
@@ -30,13 +30,15 @@ class Waiter:
 
     Attributes:
         number: order of arrival.
+        kind: of poll, as `Registry.takes` knows it.
         deadline: the loop's time at which it is answered with nothing.
         leasing: a task is on its way to it, so the deadline waits for the outcome.
     """
 
     number: int
     worker: WorkerKey
-    types: Types
+    kind: str
+    takes: Takes
     queue_key: QueueKey
     caller: Caller
     deadline: float
@@ -54,6 +56,16 @@ class _Answer:
     task_id: str
     task: Leased
     until: float
+
+
+def queue_kind(kind: str) -> str:
+    """The queue that tasks of a kind wait in: update validations wait where workflow tasks do, for one poll takes both."""
+    return "workflow" if kind == "update_validation" else kind
+
+
+def _id_of(task: Leased) -> str:
+    found: str = task.get("task_id") or task.get("query_task_id") or task["update_validation_task_id"]
+    return found
 
 
 class PollDesk:
@@ -75,6 +87,7 @@ class PollDesk:
         self._queues: dict[QueueKey, TaskQueue] = {}
         self._where: dict[str, QueueKey] = {}
         self._waiters: dict[int, Waiter] = {}
+        self._by_worker: dict[WorkerKey, dict[int, Waiter]] = {}
         self._by_poll: dict[PollKey, Waiter] = {}
         self._answers: OrderedDict[PollKey, _Answer] = OrderedDict()
         self._answered_for: dict[str, PollKey] = {}
@@ -88,17 +101,17 @@ class PollDesk:
 
     # ---- tasks -----------------------------------------------------------------------------------------------------
 
-    def offer(self, offer: OfferTask) -> None:
+    def offer(self, offer: OfferTask, lane: str = ORDINARY) -> None:
         """A task is ready: it goes to the poll that has waited longest for its like, or into its queue."""
-        key = (offer.namespace, offer.task_queue, offer.kind)
+        key = (offer.namespace, offer.task_queue, queue_kind(offer.kind))
         queue = self._queue(key)
-        while (waiting := queue.waiter_for(offer.item_type)) is not None:
+        while (waiting := queue.waiter_for(offer.item_type, lane)) is not None:
             waiter = self._waiters.get(waiting.number)
             if waiter is not None and not waiter.future.done():
                 self._begin_lease(waiter, offer)
                 self._tidy(key)
                 return
-        queue.add(offer)
+        queue.add(offer, lane)
         self._where[offer.task_id] = key
 
     def withdraw(self, task_id: str) -> None:
@@ -108,12 +121,23 @@ class PollDesk:
             self._queues[key].remove(task_id)
             self._tidy(key)
 
+    def ready(self, key: QueueKey) -> TaskQueue | None:
+        """The tasks of a queue that wait for a worker; None where there are none."""
+        return self._queues.get(key)
+
+    def queues(self, namespace: str) -> list[str]:
+        """The task queues of a namespace in which something waits, tasks or polls."""
+        return list({queue for space, queue, _ in self._queues if space == namespace})
+
     # ---- polls -----------------------------------------------------------------------------------------------------
 
     def poll(
-        self, command: PollTask, worker: WorkerKey, types: Types, caller: Caller
+        self, command: PollTask, worker: WorkerKey, kind: str, takes: Takes, caller: Caller
     ) -> "asyncio.Future[Leased | None] | Leased | None":
         """A task, or the future of one, or None where there is none and the poll does not wait.
+
+        Args:
+            kind: of poll; takes: what it takes, now.
 
         Raises:
             LimitReached: too many polls wait.
@@ -129,27 +153,25 @@ class PollDesk:
                 if held is not None:
                     held.cancel()
                 return answer.task
-        key = (command.namespace, command.task_queue, command.kind)
-        queue = self._queue(key)
-        offer = queue.take(types)
-        if offer is None and command.timeout_s == 0:
-            self._tidy(key)
-            return None
+        key = (command.namespace, command.task_queue, queue_kind(command.kind))
         if len(self._waiters) >= self.settings.max_waiting_polls:
-            if offer is not None:
-                queue.add(offer)
-            self._tidy(key)
             raise LimitReached(
                 f"{self.settings.max_waiting_polls} polls wait already (engines.durable.max_waiting_polls)",
                 reason="long_poll_capacity_exhausted",
             )
+        queue = self._queue(key)
+        offer = queue.take(takes)
+        if offer is None and command.timeout_s == 0:
+            self._tidy(key)
+            return None
         self._count += 1
         future = Handing(loop=loop)
         deadline = loop.time() + command.timeout_s
         waiter = Waiter(
-            self._count, worker, types, key, caller, deadline, command.history_page_size, poll_key, future
+            self._count, worker, kind, takes, key, caller, deadline, command.history_page_size, poll_key, future
         )
         self._waiters[waiter.number] = waiter
+        self._by_worker.setdefault(worker, {})[waiter.number] = waiter
         future.undelivered = partial(self._undelivered, waiter)
         future.add_done_callback(partial(self._gone, waiter))
         if poll_key is not None:
@@ -203,8 +225,24 @@ class PollDesk:
 
     def dismiss(self, worker: WorkerKey) -> None:
         """Answer all polls of a worker with nothing."""
-        for waiter in [w for w in self._waiters.values() if w.worker == worker]:
+        for waiter in [*self._by_worker.get(worker, {}).values()]:
             self._answer_nothing(waiter)
+
+    def look_again(self, worker: WorkerKey, takes: Callable[[str], Takes]) -> None:
+        """What a worker's polls take has changed.
+
+        Args:
+            takes: what a poll of a kind takes now.
+        """
+        for waiter in [*self._by_worker.get(worker, {}).values()]:
+            now = takes(waiter.kind)
+            if now is waiter.takes:
+                continue
+            queue = self._queue(waiter.queue_key)
+            waited = queue.leave(waiter)
+            waiter.takes = now
+            if waited and not waiter.future.done():
+                self._wait_on(waiter)
 
     def close(self) -> None:
         """Answer everything that waits with nothing, now and from now on."""
@@ -239,7 +277,7 @@ class PollDesk:
             waiter.future.set_result(None)
             return
         queue = self._queue(waiter.queue_key)
-        offer = queue.take(waiter.types)
+        offer = queue.take(waiter.takes)
         if offer is not None:
             self._where.pop(offer.task_id, None)
             self._begin_lease(waiter, offer)
@@ -262,6 +300,11 @@ class PollDesk:
         # The two refer to each other, and polls are too many to be left to the garbage collector.
         waiter.future.undelivered = None
         self._waiters.pop(waiter.number, None)
+        of_worker = self._by_worker.get(waiter.worker)
+        if of_worker is not None:
+            of_worker.pop(waiter.number, None)
+            if not of_worker:
+                del self._by_worker[waiter.worker]
         if waiter.alarm is not None:
             waiter.alarm.cancel()
         if waiter.poll_key is not None and self._by_poll.get(waiter.poll_key) is waiter:
@@ -274,7 +317,7 @@ class PollDesk:
     def _undelivered(self, waiter: Waiter, task: Leased | None) -> None:
         """The client hung up in the moment its answer came."""
         if task is not None:
-            self._hold(waiter, task.get("task_id") or task["query_task_id"])
+            self._hold(waiter, _id_of(task))
 
     def _hold(self, waiter: Waiter, task_id: str) -> None:
         """A task reached nobody: it waits a little for the same poll to come again, then goes back to its queue."""

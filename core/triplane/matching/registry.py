@@ -1,17 +1,43 @@
 """Registered workers: who may poll what, and who has been heard of lately. Registrations outlive their connections and our restarts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from triplane.entities import Worker
 from triplane.errors import Conflict, LimitReached, WorkerNotRegistered
-from triplane.matching.queues import Types
+from triplane.matching.contracts import Known, known_of
+from triplane.matching.lanes import NEW_SESSION, VALIDATION, lanes_of_build, session_lane
+from triplane.matching.queues import ORDINARY, Takes, Types
 
 WorkerKey = tuple[str, str]
 """(namespace, worker id)"""
+QueueName = tuple[str, str]
+"""(namespace, task queue)"""
 
 MAX_TYPES = 10_000
+MAX_SHARED = 10_000
+
+_BASES = {
+    "workflow": (ORDINARY,),
+    "workflow+validation": (ORDINARY, VALIDATION),
+    "update_validation": (VALIDATION,),
+    "query": (ORDINARY,),
+    "activity": (ORDINARY,),
+}
+"""Kind of poll → the sorts of tasks it is for."""
+
+
+def build_of(worker: Worker) -> str:
+    """The build a worker is of; empty where it does not say (contract durable 2.6: the unversioned cohort)."""
+    build = worker.info.get("build_id")
+    return build.strip() if isinstance(build, str) else ""
+
+
+def capacity_of(worker: Worker, field: str) -> int | None:
+    """A number of slots as registered; None where the worker does not say."""
+    most = worker.info.get(field)
+    return most if isinstance(most, int) and not isinstance(most, bool) and most >= 0 else None
 
 
 class Registry:
@@ -22,12 +48,18 @@ class Registry:
         self._workers: dict[WorkerKey, Worker] = {(w.namespace, w.worker_id): w for w in workers}
         self._seen: dict[WorkerKey, float] = dict.fromkeys(self._workers, now)
         self._types: dict[tuple[WorkerKey, str], Types] = {}
-        self._by_queue: dict[tuple[str, str], set[WorkerKey]] = {}
+        self._takes: dict[tuple[WorkerKey, str], Takes] = {}
+        self._shared: dict[tuple[Types, frozenset[str]], Takes] = {}
+        self._known: dict[QueueName, dict[str, Known]] = {}
+        self._by_queue: dict[QueueName, dict[WorkerKey, None]] = {}
         for key, worker in self._workers.items():
-            self._by_queue.setdefault((worker.namespace, worker.task_queue), set()).add(key)
+            self._by_queue.setdefault((worker.namespace, worker.task_queue), {})[key] = None
 
-    def add(self, worker: Worker, most: int) -> None:
-        """Take in a registration, or replace the worker's earlier one.
+    def __iter__(self) -> Iterator[Worker]:
+        return iter(self._workers.values())
+
+    def add(self, worker: Worker, most: int) -> Worker:
+        """Take in a registration, or replace the worker's earlier one, whose age it keeps.
 
         Raises:
             LimitReached
@@ -35,10 +67,15 @@ class Registry:
         key = (worker.namespace, worker.worker_id)
         if key not in self._workers and len(self._workers) >= most:
             raise LimitReached(f"{most} workers are registered already (engines.durable.max_workers)", limit=most)
-        self.remove(key)
+        earlier = self.remove(key)
+        if earlier is not None:
+            worker = replace(worker, registered=earlier.registered)
         self._workers[key] = worker
-        self._seen[key] = worker.registered
-        self._by_queue.setdefault((worker.namespace, worker.task_queue), set()).add(key)
+        self._seen[key] = worker.heartbeat
+        queue = (worker.namespace, worker.task_queue)
+        self._by_queue.setdefault(queue, {})[key] = None
+        self._known.pop(queue, None)
+        return worker
 
     def remove(self, key: WorkerKey) -> Worker | None:
         """Forget a registration."""
@@ -47,10 +84,13 @@ class Registry:
             self._seen.pop(key, None)
             for kind in ("workflow", "activity"):
                 self._types.pop((key, kind), None)
-            on_queue = self._by_queue[(worker.namespace, worker.task_queue)]
-            on_queue.discard(key)
+            self.look_again(key)
+            queue = (worker.namespace, worker.task_queue)
+            on_queue = self._by_queue[queue]
+            del on_queue[key]
+            self._known.pop(queue, None)
             if not on_queue:
-                del self._by_queue[(worker.namespace, worker.task_queue)]
+                del self._by_queue[queue]
         return worker
 
     def find(self, key: WorkerKey) -> Worker:
@@ -65,6 +105,16 @@ class Registry:
                 f"worker {key[1]!r} is not registered in namespace {key[0]!r}; register it first", worker_id=key[1]
             )
         return worker
+
+    def on_queue(self, queue: QueueName) -> list[Worker]:
+        """The workers of a queue, oldest registration first."""
+        return [self._workers[key] for key in self._by_queue.get(queue, ())]
+
+    def queues(self, namespace: str) -> list[str]:
+        """The queues that workers of a namespace are registered for."""
+        return [queue for space, queue in self._by_queue if space == namespace]
+
+    # ---- polls -----------------------------------------------------------------------------------------------------
 
     def check_poll(self, key: WorkerKey, task_queue: str, build_id: str | None) -> Worker:
         """The registration behind a poll.
@@ -97,10 +147,47 @@ class Registry:
         self._types[(key, kind)] = types = frozenset(names) or None
         return types
 
+    def takes(self, key: WorkerKey, kind: str, sessions: Iterable[str] = (), may_hold_more: bool = True) -> Takes:
+        """What a poll of a worker takes.
+
+        Args:
+            kind: `workflow`, `workflow+validation`, `update_validation`, `query` or `activity`.
+            sessions: those that it holds and may have another activity of; may_hold_more: whether it has room for one more
+                session. Both are looked at for activities only, and only when `look_again` was called since the last time.
+        """
+        found = self._takes.get((key, kind))
+        if found is not None:
+            return found
+        bases = _BASES[kind]
+        if kind == "activity" and may_hold_more:
+            bases = (*bases, NEW_SESSION)
+        lanes = lanes_of_build(bases, build_of(self._workers[key]))
+        if kind == "activity":
+            lanes.update(session_lane(session_id) for session_id in sessions)
+        what = (self.types(key, "activity" if kind == "activity" else "workflow"), frozenset(lanes))
+        takes = self._shared.get(what)
+        if takes is None:
+            if len(self._shared) >= MAX_SHARED:
+                self._shared.clear()
+            takes = self._shared[what] = Takes(*what)
+        self._takes[(key, kind)] = takes
+        return takes
+
+    def look_again(self, key: WorkerKey) -> None:
+        """What a worker takes has changed."""
+        for kind in _BASES:
+            self._takes.pop((key, kind), None)
+
+    # ---- life ------------------------------------------------------------------------------------------------------
+
     def heard_of(self, key: WorkerKey, now: float) -> None:
         """A worker did something."""
         if key in self._seen:
             self._seen[key] = now
+
+    def seen(self, worker: Worker) -> float:
+        """When a worker was last heard of."""
+        return self._seen[(worker.namespace, worker.worker_id)]
 
     def beat(self, key: WorkerKey, now: float, info: dict[str, Any]) -> Worker:
         """A worker's heartbeat: the registration as it is to be stored.
@@ -114,10 +201,32 @@ class Registry:
         self._seen[key] = now
         return worker
 
-    def has_fresh(self, namespace: str, task_queue: str, workflow_type: str, since: float) -> bool:
-        """Whether a worker that takes the workflow type on that queue was heard of since then."""
-        for key in self._by_queue.get((namespace, task_queue), ()):
+    def silent_since(self, before: float) -> list[WorkerKey]:
+        """Workers that have not been heard of since then."""
+        return [key for key, seen in self._seen.items() if seen < before]
+
+    # ---- workflow types --------------------------------------------------------------------------------------------
+
+    def serving(self, queue: QueueName, workflow_type: str, since: float) -> list[Worker]:
+        """The workers of a queue that take a workflow type and were heard of since then."""
+        return [w for w in self._of_type(queue, workflow_type) if self.seen(w) >= since]
+
+    def known(self, queue: QueueName, workflow_type: str) -> Known:
+        """What the registered workers of a queue say of a workflow type, whether they are alive or not."""
+        types = self._known.get(queue)
+        if types is None:
+            types = self._known[queue] = {}
+            if len(self._known) > MAX_SHARED:
+                self._known = {queue: types}
+        found = types.get(workflow_type)
+        if found is None:
+            if len(types) >= MAX_TYPES:
+                types.clear()
+            found = types[workflow_type] = known_of(self._of_type(queue, workflow_type), workflow_type)
+        return found
+
+    def _of_type(self, queue: QueueName, workflow_type: str) -> Iterator[Worker]:
+        for key in self._by_queue.get(queue, ()):
             types = self.types(key, "workflow")
-            if self._seen[key] >= since and (types is None or workflow_type in types):
-                return True
-        return False
+            if types is None or workflow_type in types:
+                yield self._workers[key]

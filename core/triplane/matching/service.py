@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from triplane.audit import audit_record
-from triplane.commands.base import Command
-from triplane.commands.messages import AwaitUpdate, QueryRun
+from triplane.commands.base import Command, RunCommand
+from triplane.commands.messages import AwaitUpdate, QueryRun, SignalRun, UpdateRun
 from triplane.commands.workers import (
     ActivityReport,
+    ApproveUpdate,
     CompleteActivity,
     CompleteQuery,
     CompleteWorkflowTask,
@@ -23,7 +24,9 @@ from triplane.commands.workers import (
     PollTask,
     ReadTaskHistory,
     RegisterWorker,
+    RejectUpdate,
     ReleaseLease,
+    RemoveWorker,
     ReportOnTask,
     TaskReport,
 )
@@ -32,30 +35,20 @@ from triplane.engines.durable.activities import dead_heartbeat
 from triplane.engines.durable.ids import TaskRef, parse_task_id
 from triplane.engines.durable.settings import DurableSettings
 from triplane.entities import Run, Worker
-from triplane.errors import (
-    GatewayError,
-    LeaseLost,
-    NotSupported,
-    NoWorker,
-    RunNotFound,
-    ShuttingDown,
-    TaskNotFound,
-    UnknownCommand,
-    WorkflowNotFound,
-)
-from triplane.events import Event
+from triplane.errors import GatewayError, LeaseLost, TaskNotFound, UnknownCommand
+from triplane.matching.histories import history_of, view_of
+from triplane.matching.lanes import lane_of
 from triplane.matching.leases import LeaseBook
+from triplane.matching.office import ErrandOffice
 from triplane.matching.polls import PollDesk, Waiter
-from triplane.matching.queries import QueryDesk, Question
 from triplane.matching.registry import Registry, WorkerKey
 from triplane.matching.updates import UpdateWaits, accepted, find_update, outcome_of
-from triplane.queries import RunView
 from triplane.service import SYSTEM, BusPort, Caller
 from triplane.store.interface import Slice
 
 _CLOSED_REASONS = {"cancelled": "run_cancelled", "terminated": "run_terminated"}
+FORGET_EVERY_S = 60.0
 _FINAL_REPORTS = (CompleteWorkflowTask, FailWorkflowTask, CompleteActivity, FailActivity)
-HISTORY_PAGE = 10_000
 
 
 class Matching:
@@ -69,43 +62,52 @@ class Matching:
     commands: ClassVar[tuple[type[Command], ...]] = (
         RegisterWorker, HeartbeatWorker, DeregisterWorker, PollTask, CompleteWorkflowTask, FailWorkflowTask,
         HeartbeatWorkflowTask, ReadTaskHistory, CompleteActivity, FailActivity, HeartbeatActivity, CompleteQuery,
-        FailQuery, QueryRun, AwaitUpdate,
+        FailQuery, ApproveUpdate, RejectUpdate, RemoveWorker, QueryRun, AwaitUpdate,
     )  # fmt: skip
+    screened: ClassVar[tuple[type[RunCommand], ...]] = (SignalRun, UpdateRun)
     effects: ClassVar[tuple[type[Effect], ...]] = (OfferTask, WithdrawTask, Resolve)
 
     def __init__(self, settings: DurableSettings | None = None) -> None:
         self.settings = settings if settings is not None else DurableSettings()
         self.desk = PollDesk(self.settings, self._lease, self._give_back)
-        self.queries = QueryDesk(self.settings)
         self.registry = Registry((), 0.0)
         self.leases = LeaseBook()
+        self.errands = ErrandOffice(self.settings, self.desk, self.leases)
         self._updates = UpdateWaits()
         self._bus: BusPort
         self._draining = False
+        self._forget_at = 0.0
         self._handlers: dict[type[Command], Any] = {
             RegisterWorker: self._register,
             HeartbeatWorker: self._beat,
             DeregisterWorker: self._deregister,
+            RemoveWorker: self._deregister,
             PollTask: self._poll,
-            CompleteQuery: self._complete_query,
-            FailQuery: self._fail_query,
-            QueryRun: self._query,
+            CompleteQuery: self.errands.complete_query,
+            FailQuery: self.errands.fail_query,
+            ApproveUpdate: self.errands.approve,
+            RejectUpdate: self.errands.reject,
+            QueryRun: self.errands.query,
             AwaitUpdate: self._await_update,
         }
 
     async def start(self, bus: BusPort) -> None:
         self._bus = bus
         self.registry = Registry(bus.store.workers.all(), bus.clock.now())
+        self.errands.start(bus, self.registry)
 
     async def drain(self) -> None:
         """Answer everything that waits; the tasks stay ready for the next start."""
         self._draining = True
         self.desk.close()
-        self.queries.close()
+        self.errands.close()
         self._updates.close()
 
     async def stop(self) -> None:
         """Nothing of its own runs on."""
+
+    def screen(self, command: RunCommand, run: Run) -> "asyncio.Future[None] | None":
+        return self.errands.screen(command, run)
 
     def handle(self, command: Command, caller: Caller) -> Any:
         handler = self._handlers.get(type(command))
@@ -118,7 +120,7 @@ class Matching:
     def carry_out(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
             if isinstance(effect, OfferTask):
-                self.desk.offer(effect)
+                self.desk.offer(effect, lane_of(effect))
             elif isinstance(effect, WithdrawTask):
                 self.desk.withdraw(effect.task_id)
             elif isinstance(effect, Resolve):
@@ -138,11 +140,22 @@ class Matching:
 
     def _register(self, command: RegisterWorker, caller: Caller) -> "asyncio.Future[Any]":
         now = self._bus.clock.now()
+        key = (command.namespace, command.worker_id)
         worker = Worker(command.namespace, command.worker_id, command.task_queue, now, now, command.info)
-        self.registry.add(worker, self.settings.max_workers)
+        forgotten = self._forget_silent(now, key) if now >= self._forget_at else []
+        worker = self.registry.add(worker, self.settings.max_workers)
+        self.desk.look_again(key, lambda kind: self.registry.takes(key, kind))
         reply = {"worker_id": command.worker_id, "registered": True}
         audit = (audit_record(command, caller, now, "", "", "accepted"),)
-        return _then(self._bus.write(Slice(workers=(worker,), audit=audit)), reply)
+        return _then(self._bus.write(Slice(workers=(worker,), removed_workers=forgotten, audit=audit)), reply)
+
+    def _forget_silent(self, now: float, but: WorkerKey) -> list[WorkerKey]:
+        """Take workers off the list that died long ago without a word, so that they do not fill it."""
+        self._forget_at = now + FORGET_EVERY_S
+        silent = [key for key in self.registry.silent_since(now - self.settings.worker_forget_s) if key != but]
+        for key in silent:
+            self.registry.remove(key)
+        return silent
 
     def _beat(self, command: HeartbeatWorker, caller: Caller) -> dict[str, Any]:
         key = (command.namespace, command.worker_id)
@@ -168,9 +181,7 @@ class Matching:
     async def _release(self, task_id: str, worker: WorkerKey, caller: Caller) -> bool:
         """Give a task that a worker holds back to its queue. Returns whether it was still held."""
         self._lease_over(task_id)
-        question = self.queries.unclaim(task_id, worker[1])
-        if question is not None:
-            self.desk.offer(self.queries.offer_of(question))
+        if self.errands.release(task_id, worker):
             return True
         ref = parse_task_id(task_id)
         live = self._bus.live(ref.run_id) if ref is not None else None
@@ -197,12 +208,12 @@ class Matching:
         key = (command.namespace, command.worker_id)
         self.registry.check_poll(key, command.task_queue, command.build_id)
         self.registry.heard_of(key, self._bus.clock.now())
-        kind = "activity" if command.kind == "activity" else "workflow"
-        return self.desk.poll(command, key, self.registry.types(key, kind), caller)
+        kind = "workflow+validation" if command.validations and command.kind == "workflow" else command.kind
+        return self.desk.poll(command, key, kind, self.registry.takes(key, kind), caller)
 
     def _lease(self, waiter: Waiter, offer: OfferTask) -> None:
-        if offer.kind == "query":
-            self._lease_query(waiter, offer)
+        if offer.kind in ("query", "update_validation"):
+            self.errands.lease(waiter, offer)
             return
         run_id = offer.run_id
         try:
@@ -276,108 +287,16 @@ class Matching:
             task_id=command.task_id, run_id=ref.run_id, status=view.run.status,
         )  # fmt: skip
 
-    # ---- queries ---------------------------------------------------------------------------------------------------
-
-    def _query(self, command: QueryRun, caller: Caller) -> "asyncio.Future[dict[str, Any]]":
-        view = self._view(command)
-        run = view.run
-        if run.engine != "durable":
-            raise NotSupported(f"a {run.engine} run has no workers to ask {command.query_name!r}")
-        if self._draining:
-            raise ShuttingDown("the gateway is stopping; ask again")
-        since = self._bus.clock.now() - self.settings.worker_stale_s
-        if not self.registry.has_fresh(run.namespace, run.task_queue, run.workflow_type, since):
-            raise NoWorker(
-                f"no live worker of queue {run.task_queue!r} takes workflow type {run.workflow_type!r}",
-                reason="query_worker_unavailable",
-            )
-        question = self.queries.ask(run, command)
-        question.future.add_done_callback(lambda done: self._asked(question))
-        self.desk.offer(self.queries.offer_of(question))
-        return question.future
-
-    def _asked(self, question: Question) -> None:
-        self.desk.withdraw(question.task_id)
-        self._lease_over(question.task_id)
-        self.queries.forget(question)
-
-    def _lease_query(self, waiter: Waiter, offer: OfferTask) -> None:
-        question = self.queries.claim(offer.task_id, waiter.worker[1])
-        view = self._bus.view(offer.run_id) if question is not None else None
-        if question is None or view is None:
-            self.desk.deliver(waiter, None, offer.task_id, 0.0)
-            return
-        lasts_s = max(question.deadline - asyncio.get_running_loop().time(), 0.1)
-        events = self._history(view)
-        task = {
-            "query_task_id": question.task_id,
-            "query_task_attempt": question.attempt,
-            "workflow_id": view.run.workflow_id,
-            "run_id": view.run.run_id,
-            "workflow_type": view.run.workflow_type,
-            "query_name": question.command.query_name,
-            "payload_codec": "avro",
-            "workflow_arguments": view.detail.input,
-            "query_arguments": question.arguments,
-            "history_events": events,
-            "run_status": view.run.status,
-            "last_history_sequence": len(events),
-            "task_queue": view.run.task_queue,
-            "lease_owner": waiter.worker[1],
-            "lease_expires_at": self._bus.clock.now() + lasts_s,
-        }
-        self.leases.add(offer.task_id, waiter.worker)
-        self.desk.deliver(waiter, task, offer.task_id, lasts_s)
-
-    def _complete_query(self, command: CompleteQuery, caller: Caller) -> dict[str, Any]:
-        self.queries.complete(command)
-        return {"query_task_id": command.task_id, "outcome": "completed"}
-
-    def _fail_query(self, command: FailQuery, caller: Caller) -> dict[str, Any]:
-        self.queries.fail(command)
-        return {"query_task_id": command.task_id, "outcome": "failed"}
-
     # ---- updates ---------------------------------------------------------------------------------------------------
 
     def _await_update(self, command: AwaitUpdate, caller: Caller) -> Any:
-        view = self._view(command)
-        found = find_update(reversed(self._history(view)), command.update_id)
+        view = view_of(self._bus, command)
+        found = find_update(reversed(history_of(self._bus, view)), command.update_id)
         if found is not None and found.name == "UpdateCompleted":
             return outcome_of(command.update_id, found.data)
         if not view.run.is_open or self._draining:
             return accepted(command.update_id)
         return self._updates.wait((view.run.run_id, command.update_id), command.timeout_s)
-
-    # ---- within ----------------------------------------------------------------------------------------------------
-
-    def _view(self, command: QueryRun | AwaitUpdate) -> RunView:
-        """The committed state of the run a command names.
-
-        Raises:
-            WorkflowNotFound, RunNotFound.
-        """
-        current = self._bus.current_run_id(command.namespace, command.workflow_id)
-        if current is None:
-            raise WorkflowNotFound(command.workflow_id, command.namespace)
-        view = self._bus.view(command.run_id or current)
-        run: Run | None = view.run if view is not None else None
-        if view is None or run is None or (run.namespace, run.workflow_id) != (command.namespace, command.workflow_id):
-            raise RunNotFound(command.workflow_id, command.run_id or current)
-        return view
-
-    def _history(self, view: RunView) -> list[Event]:
-        """The committed history of a run, open or closed."""
-        live = self._bus.live(view.run.run_id)
-        total = view.run.history_length
-        if live is not None and len(live.history) >= total:
-            return live.history[:total]
-        events: list[Event] = []
-        while len(events) < total:
-            page = self._bus.store.histories.read(view.run.run_id, len(events), HISTORY_PAGE)
-            if not page:
-                break
-            events.extend(page)
-        return events[:total]
 
 
 def _then(first: "asyncio.Future[Any]", value: Any) -> "asyncio.Future[Any]":

@@ -23,6 +23,12 @@ def check_options(options: Mapping[str, Any]) -> None:
         raise InvalidFields(errors)
 
 
+def build_of(options: Mapping[str, Any]) -> str | None:
+    """The build a run is pinned to, empty for workers that name none; None where it is not pinned (contract durable 4.2)."""
+    build: str | None = options.get("build_id")
+    return build if build is not None else options.get("compatibility")
+
+
 def _number(value: Any, least: float, most: float) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and least <= value <= most
 
@@ -54,6 +60,9 @@ _SECONDS = f"must be seconds, more than 0 and at most {MAX_S}"
 _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "priority": (lambda value: isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 9, "must be 0 (first) to 9"),
     "fairness_key": (lambda value: isinstance(value, str) and len(value) <= 256, "must be text of at most 256 characters"),
+    "fairness_weight": (lambda value: isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1_000, "must be 1 to 1000"),
+    "build_id": (_text, "must be text of at most 1024 characters"),
+    "compatibility": (_text, "must be text of at most 1024 characters"),
     "execution_timeout_s": (_timeout, _SECONDS),
     "run_timeout_s": (_timeout, _SECONDS),
     "business_key": (_text, "must be text of at most 1024 characters"),

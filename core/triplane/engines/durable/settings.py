@@ -21,9 +21,17 @@ class DurableSettings(Section):
     query_timeout_s: float = setting(
         30.0, "How long a query waits for its worker at most.", unit="seconds", reload="hot", gt=0, le=60
     )
+    update_validation_timeout_s: float = setting(
+        30.0, "How long an update waits for its worker's validator at most.", unit="seconds", reload="hot", gt=0, le=60
+    )
     worker_stale_s: float = setting(
         120.0, "A worker that has not been heard of for so long counts as gone.", unit="seconds", reload="hot", gt=0, le=86_400
     )
+    worker_forget_s: float = setting(
+        86_400.0,
+        "A worker that has not been heard of for so long is taken off the list.",
+        unit="seconds", reload="hot", gt=0, le=365 * 86_400,
+    )  # fmt: skip
     handover_s: float = setting(
         5.0,
         "How long a task that was handed to a poll whose client hung up waits for the same poll to come again.",
@@ -44,5 +52,8 @@ class DurableSettings(Section):
     )
     max_pending_updates: int = setting(200, "Accepted updates of one run not completed yet.", reload="hot", ge=1, le=10_000)
     max_waiting_polls: int = setting(5_000, "Long polls that wait at the same time.", reload="hot", ge=1, le=100_000)
-    max_waiting_queries: int = setting(500, "Queries that wait for workers at the same time.", reload="hot", ge=1, le=100_000)
+    max_waiting_queries: int = setting(
+        500, "Queries, and update validations, that wait for workers at the same time.", reload="hot", ge=1, le=100_000
+    )
+    max_queries_per_queue: int = setting(200, "How many of these wait on one task queue.", reload="hot", ge=1, le=100_000)
     max_workers: int = setting(10_000, "Workers registered at the same time.", reload="hot", ge=1, le=1_000_000)

@@ -7,6 +7,7 @@ from triplane.effects import OfferTask, WithdrawTask
 from triplane.engines.base import RunState, Step
 from triplane.engines.durable import conditions, ids
 from triplane.engines.durable.alarms import NEVER, WAITING_ROW
+from triplane.engines.durable.options import build_of
 from triplane.engines.durable.selections import ended, is_selection, outermost
 from triplane.engines.durable.settings import DurableSettings
 from triplane.engines.durable.state import NORMAL, Activity, Buffered, DurableState, WorkflowTask
@@ -166,7 +167,7 @@ class Turn:
         """Put an activity's present attempt in its queue, unless it is held or the run is paused."""
         if activity.phase == "queued" and not activity.held and not self.state.run.paused:
             task_id = ids.activity_task_id(self.run_id, activity.sequence, activity.attempt)
-            self._offer("activity", task_id, activity.queue, activity.activity_type)
+            self._offer("activity", task_id, activity.queue, activity.activity_type, activity.options.get("worker_session"))
 
     def withdraw_activity(self, activity: Activity) -> None:
         """Take an activity's present attempt out of its queue."""
@@ -180,12 +181,14 @@ class Turn:
         if task is not None and task.phase == "ready":
             self.step.effect(WithdrawTask(self.run_id, ids.workflow_task_id(self.run_id, task.number)))
 
-    def _offer(self, kind: str, task_id: str, queue: str, item_type: str) -> None:
+    def _offer(self, kind: str, task_id: str, queue: str, item_type: str, session: Mapping[str, Any] | None = None) -> None:
         run, options = self.state.run, self.state.detail.options
+        # A run's build says nothing of the workers on other queues.
+        build = build_of(options) if queue == run.task_queue else None
         self.step.effect(
             OfferTask(
                 run.run_id, run.namespace, queue, kind, task_id, item_type, run.workflow_id,
-                options.get("priority", 5), options.get("fairness_key", ""),
+                options.get("priority", 5), options.get("fairness_key", ""), options.get("fairness_weight", 1), build, session,
             )
         )  # fmt: skip
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import apsw
 
-from triplane.entities import Job, JobKey, Run, Task, TaskKey, Timer
+from triplane.entities import Job, JobKey, Run, Task, TaskKey, Timer, Worker
 from triplane.store.interface import Slice, StoreBroken
 from triplane.store.sqlite import audit, histories, namespaces, requests, runs, schedules, tables, tasks, workers
 from triplane.store.sqlite.connection import meaning_of
@@ -135,8 +135,7 @@ class SqliteWriter:
                 raise ValueError("a slice that changes something of a run must hold the run")
             batch.cursor = max(batch.cursor, change.cursor)
         self._execute(batch)
-        self._many(workers.UPSERT_WORKER, [workers.worker_row(w) for change in group for w in change.workers])
-        self._many(workers.DELETE_WORKER, [key for change in group for key in change.removed_workers])
+        self._write_workers(group)
         self._many(namespaces.UPSERT_NAMESPACE, [namespaces.namespace_row(n) for change in group for n in change.namespaces])
         self._many(requests.UPSERT_REQUEST, [requests.request_row(c.request) for c in group if c.request is not None])
         scheduling = [change for change in group if change.schedules]
@@ -148,6 +147,17 @@ class SqliteWriter:
         self._many(schedules.UPSERT_SCHEDULE, [schedules.schedule_row(s) for change in group for s in change.schedules])
         self._many(schedules.INSERT_SCHEDULE_EVENT, [schedules.event_row(e) for change in group for e in change.schedule_events])
         self._many(schedules.FORGET_SCHEDULE_EVENTS, [key for change in group for key in change.forgotten_schedule_events])
+
+    def _write_workers(self, group: Sequence[Slice]) -> None:
+        last: dict[tuple[str, str], Worker | None] = {}
+        for change in group:
+            for key in change.removed_workers:
+                last[key] = None
+            for worker in change.workers:
+                last[worker.namespace, worker.worker_id] = worker
+        if last:
+            self._many(workers.UPSERT_WORKER, [workers.worker_row(worker) for worker in last.values() if worker is not None])
+            self._many(workers.DELETE_WORKER, [key for key, worker in last.items() if worker is None])
 
     def _gather(self, batch: _Batch, change: Slice, run: Run) -> None:
         known = self._open(batch, run) if change.opened else self._find(run)
