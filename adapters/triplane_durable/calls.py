@@ -15,12 +15,14 @@ class Route:
     Attributes:
         plane: `control` or `worker`; decides version header and the spelling of errors.
         operation: name in the `control_plane` object; None where responses carry none.
+        namespaced: whether the namespace that the request names must exist (contract section 1).
     """
 
     handler: str
     plane: str
     access: Access
     operation: str | None = None
+    namespaced: bool = True
 
 
 @value()

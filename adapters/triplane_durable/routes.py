@@ -6,11 +6,22 @@ from triplane_durable.activities import StandaloneActivities
 from triplane_durable.calls import Route, RouteTable
 from triplane_durable.control import ControlPlane
 from triplane_durable.messages import MessageStreams
+from triplane_durable.namespaces import NamespacePlane
 from triplane_durable.polls import Polls
 from triplane_durable.schedules import Schedules
+from triplane_durable.system import SystemPlane
 from triplane_durable.worker import WorkerPlane
 
-PLANES = (ControlPlane, WorkerPlane, Polls, StandaloneActivities, MessageStreams, Schedules)
+PLANES = (
+    ControlPlane,
+    WorkerPlane,
+    Polls,
+    StandaloneActivities,
+    MessageStreams,
+    Schedules,
+    NamespacePlane,
+    SystemPlane,
+)
 """Every group of routes; a session makes one of each for its connection."""
 
 ROUTES: RouteTable = tuple(entry for plane in PLANES for entry in plane.routes)

@@ -49,7 +49,7 @@ class Session:
             wrong_version = _wrong_version(request, route.plane)
             if wrong_version is not None:
                 return self._respond(route.plane, route, params, 400, wrong_version)
-            namespace = self._namespace(request)
+            namespace = self._namespace(request) if route.namespaced else ""
             body = read_object(request.body) if request.method != "GET" else {}
             call = Call(params, namespace, request.query, body)
             status, answer = await self._handlers[route.handler](call)

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from triplane.administration.namespaces import Namespaces
+from triplane.administration.retention import Retention
 from triplane.auth import Authenticator
 from triplane.config import Config, ConfigError, Problem
 from triplane.engines.base import Engine
@@ -72,7 +74,16 @@ def assemble(
     gateway = Gateway(
         store,
         engines,
-        [jobs, models, matching, Operations(OperationMap.of(config.nexus)), Scheduling(config.schedules), Housekeeping()],
+        [
+            jobs,
+            models,
+            matching,
+            Operations(OperationMap.of(config.nexus)),
+            Scheduling(config.schedules),
+            Namespaces({name: space.cancel for name, space in config.namespaces.items()}, config.gateway.data_dir),
+            Retention(config.retention),
+            Housekeeping(),
+        ],
         settings=config,
         authenticator=authenticator,
         limits=Limits(**config.limits.model_dump()),

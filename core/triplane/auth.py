@@ -173,7 +173,9 @@ class Authenticator:
                 return Principal(f"adapter:{name}", frozenset({Role.VIEWER}), frozenset({namespace}))
 
     def _local(self) -> Principal:
-        return Principal("local", LOCAL_ROLES[self._local_role], frozenset({"default"}))
+        # Somebody who may make namespaces must be able to look into them.
+        namespaces = None if self._local_role == "admin" else frozenset({"default"})
+        return Principal("local", LOCAL_ROLES[self._local_role], namespaces)
 
     def _by_token(self, token: str, now: float) -> Principal:
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

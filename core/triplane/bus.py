@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +29,7 @@ from triplane.outcome import advance_view, finish_step
 from triplane.queries import RunView
 from triplane.requests import AnsweredRequests, digest_of
 from triplane.runtable import LiveRun, RunTable
-from triplane.service import SYSTEM, Caller, Screen, Screener, Service, relay
+from triplane.service import SYSTEM, Caller, KeepsNamespaces, Screen, Screener, Service, relay
 from triplane.starts import Starter
 from triplane.store.interface import Slice, Store
 from triplane.subscriptions import DeltaHub
@@ -64,6 +64,7 @@ class Bus:
         on_broken: Callable[[BaseException], None],
     ) -> None:
         self.store, self.clock, self.engines, self.services = store, clock, engines, services
+        self.namespaces = starter.namespaces
         self.runs = RunTable(store, engines)
         self.hub = DeltaHub(store.last_cursor())
         self.timers = TimerHeap(clock, self._fire_timer)
@@ -155,6 +156,17 @@ class Bus:
             unknown.set_exception(CannotNow(f"run {run_id} is not known"))
             return unknown
         return self.closings.wait(run_id)
+    def open_runs(self) -> list[str]:
+        return [run_id for run_id, live in self.runs.live.items() if live.state.run.is_open]
+
+    def forget(self, run_ids: Iterable[str]) -> None:
+        for run_id in run_ids:
+            self.runs.drop(run_id)
+
+    def forget_namespace(self, namespace: str) -> None:
+        for service in self.services:
+            if isinstance(service, KeepsNamespaces):
+                service.forget_namespace(namespace)
 
     # ---- commands --------------------------------------------------------------------------------------------------
 

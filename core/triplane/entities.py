@@ -207,10 +207,27 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
-    """Isolation and permission scope."""
+    """Isolation and permission scope.
+
+    Attributes:
+        name: lower case, 1 to 128 of `a-z 0-9 . _ -`.
+        retention_days: closed runs are removed so many days after they closed.
+        external_storage: where clients keep large payloads, as they set it: `{"driver", "enabled", "threshold_bytes",
+            "config"}`; None until set.
+        is_going: it was deleted, and what belongs to it is being removed; nobody sees it any more.
+        cancel: what a cancel request does to a durable run: `close` it at once, or `cooperative`: tell the workflow, which
+            may roll back first. From the config, not stored.
+    """
 
     name: str
     description: str = ""
     retention_days: int = 30
     created: float = 0.0
     updated: float = 0.0
+    external_storage: Mapping[str, Any] | None = None
+    is_going: bool = False
+    cancel: str = "close"
+
+    def expired_before(self, now: float) -> float:
+        """The moment before which a run must have closed to be past the retention now."""
+        return now - self.retention_days * 86_400.0

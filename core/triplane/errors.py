@@ -216,6 +216,18 @@ class ScheduleExists(Conflict):
     code = "schedule_already_exists"
 
 
+class NamespaceExists(Conflict):
+    """A namespace has that name, or had it and is still being removed (then `details["reason"]` says so)."""
+
+    code = "namespace_exists"
+
+
+class NamespaceProtected(Conflict):
+    """The namespace `default` is always there and cannot be deleted."""
+
+    code = "namespace_protected"
+
+
 class RunClosed(Conflict):
     """The run is closed: nothing more can happen to it. `details["status"]` is its final status."""
 
@@ -321,7 +333,9 @@ ALL_ERRORS: tuple[type[GatewayError], ...] = (
     UpdateRejected,
     Unauthenticated, NotAllowed,
     NotFound, NamespaceNotFound, WorkflowNotFound, RunNotFound, ScheduleNotFound, TaskNotFound, WorkerNotRegistered, DefinitionNotFound,
-    Conflict, WorkflowExists, ScheduleExists, RunClosed, RunNotClosed, NotCurrentRun, RequestIdReused, LeaseLost, AlreadyOwned,
+    Conflict, WorkflowExists, ScheduleExists,
+    NamespaceExists, NamespaceProtected,
+    RunClosed, RunNotClosed, NotCurrentRun, RequestIdReused, LeaseLost, AlreadyOwned,
     CannotNow, LimitReached, SlowConsumer, StorageFull, CommitFailed, ShuttingDown, TimedOut, NoWorker,
 )  # fmt: skip
 """Every error a client can be told, for documents and for each wire's own table."""

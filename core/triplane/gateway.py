@@ -52,14 +52,14 @@ class Gateway:
         self.clock: Clock = clock or SystemClock()
         self.limits = limits or Limits()
         self.authenticator = authenticator or Authenticator(owner_uid=os.getuid())
-        self.namespaces = {space.name: space for space in store.namespaces.all()}
+        self.namespaces = {space.name: space for space in store.namespaces.all() if not space.is_going}
         self.known = frozenset(
             {request.name for request in (*ALL_COMMANDS, *ALL_QUERIES)}
             | {command.name for engine in engines.values() for command in engine.commands}
         )
         starter = Starter(self.namespaces, definition_directories, engine_settings or {})
         self.bus = Bus(store, self.clock, engines, services, starter, on_broken or self._broken)
-        self.reads = Reads(store, self.bus.runs, self.namespaces)
+        self.reads = Reads(store, self.bus.runs, self.namespaces, self.clock)
         self.in_flight = 0
         self.draining = False
         self.broken: BaseException | None = None

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from triplane.commands.base import Query, RunId, WorkflowId
+from triplane.commands.base import Access, Query, RunId, Scope, WorkflowId
 from triplane.commands.schedules import ScheduleId
 from triplane.entities import Job, JobKey, Run, RunDetail, Task, TaskKey
 
@@ -203,9 +203,34 @@ class ReadScheduleHistory(Query):
 
 
 class ListNamespaces(Query):
-    """→ list of `Namespace` that the principal may see."""
+    """→ list of `Namespace` that the principal may see, by name."""
 
     name: ClassVar[str] = "list_namespaces"
+    scope: ClassVar[Scope] = Scope.CLUSTER
+
+
+class DescribeNamespace(Query):
+    """→ `Namespace`."""
+
+    name: ClassVar[str] = "describe_namespace"
+
+
+class ExpiredRuns(Query):
+    """→ `Expiry`: closed runs that are past the namespace's retention, oldest start first."""
+
+    name: ClassVar[str] = "expired_runs"
+    access: ClassVar[Access] = Access.ADMIN
+
+    limit: int = Field(default=100, ge=1, le=1_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """Runs that closed before `cutoff` (wall-clock seconds), which is `retention_days` ago."""
+
+    retention_days: int
+    cutoff: float
+    run_ids: tuple[str, ...]
 
 
 class ReadAudit(Query):
@@ -219,5 +244,6 @@ class ReadAudit(Query):
 
 ALL_QUERIES: tuple[type[Query], ...] = (
     DescribeRun, ListRuns, ListActivities, ListChain, ReadHistory, TableNames, ReadTable, ListWorkers,
-    DescribeSchedule, ListSchedules, ReadScheduleHistory, ListNamespaces, ReadAudit,
+    DescribeSchedule, ListSchedules, ReadScheduleHistory, ListNamespaces, DescribeNamespace,
+    ExpiredRuns, ReadAudit,
 )  # fmt: skip

@@ -3,13 +3,17 @@
 from typing import Any
 
 from triplane.auth import Principal
-from triplane.commands.base import Query
+from triplane.clock import Clock
+from triplane.commands.base import Query, Scope
 from triplane.engines.durable.ids import HOST_TYPE
 from triplane.entities import Namespace
 from triplane.errors import NamespaceNotFound, RunNotFound, ScheduleNotFound, UnknownCommand, WorkflowNotFound
 from triplane.queries import (
+    DescribeNamespace,
     DescribeRun,
     DescribeSchedule,
+    ExpiredRuns,
+    Expiry,
     HistoryPage,
     ListActivities,
     ListChain,
@@ -36,8 +40,8 @@ from triplane.tables import read_table, table_names
 class Reads:
     """Every query, against the store and the committed views. Synchronous: each is a few indexed reads at most."""
 
-    def __init__(self, store: Store, runs: RunTable, namespaces: dict[str, Namespace]) -> None:
-        self._store, self._runs, self._namespaces = store, runs, namespaces
+    def __init__(self, store: Store, runs: RunTable, namespaces: dict[str, Namespace], clock: Clock) -> None:
+        self._store, self._runs, self._namespaces, self._clock = store, runs, namespaces, clock
         self._recent = RecentRows(store)
 
     def answer(self, query: Query, principal: Principal) -> Any:
@@ -46,7 +50,7 @@ class Reads:
         Raises:
             NamespaceNotFound, WorkflowNotFound, RunNotFound; UnknownCommand for a query of no known kind.
         """
-        if query.namespace not in self._namespaces:
+        if query.scope is not Scope.CLUSTER and query.namespace not in self._namespaces:
             raise NamespaceNotFound(query.namespace)
         match query:
             case DescribeRun():
@@ -98,7 +102,14 @@ class Reads:
             case ReadScheduleHistory():
                 return self._schedule_history(query)
             case ListNamespaces():
-                return [space for space in self._namespaces.values() if principal.may_see(space.name)]
+                return [space for name, space in sorted(self._namespaces.items()) if principal.may_see(name)]
+            case DescribeNamespace():
+                return self._namespaces[query.namespace]
+            case ExpiredRuns():
+                space = self._namespaces[query.namespace]
+                before = space.expired_before(self._clock.now())
+                run_ids = self._store.removals.expired(space.name, before, query.limit)
+                return Expiry(space.retention_days, before, tuple(run_ids))
             case ReadAudit():
                 return self._store.audit.read(query.namespace, query.workflow_id, query.limit)
         raise UnknownCommand(f"nothing here answers {query.name!r}")

@@ -9,7 +9,7 @@ from triplane.clock import Clock
 from triplane.commands.base import Command, RunCommand
 from triplane.effects import Effect
 from triplane.engines.base import RunState
-from triplane.entities import Run
+from triplane.entities import Namespace, Run
 from triplane.queries import RunView
 from triplane.store.interface import Slice, Store
 
@@ -31,6 +31,8 @@ class BusPort(Protocol):
 
     clock: Clock
     store: Store
+    namespaces: dict[str, Namespace]
+    """Those that exist, by name; one dictionary for the whole gateway, and only the service `namespaces` changes it."""
 
     def send(self, command: Command, caller: Caller = SYSTEM, wait: bool = True) -> "asyncio.Future[Any]":
         """Apply a run or start command in its run's order, without authorisation.
@@ -62,6 +64,18 @@ class BusPort(Protocol):
         A run that continues as the next of its chain closes too (`closed_reason` is `triplane.endings.CONTINUED`). Cancel
         the future to wait no more; its exception is `CannotNow` where no such run is known.
         """
+        ...
+
+    def open_runs(self) -> list[str]:
+        """Ids of all open runs in memory."""
+        ...
+
+    def forget(self, run_ids: Iterable[str]) -> None:
+        """Drop what is in memory of closed runs that are no longer in the store."""
+        ...
+
+    def forget_namespace(self, namespace: str) -> None:
+        """Have every service drop what it keeps in memory of a namespace that was deleted."""
         ...
 
     def spawn(self, coroutine: Any, name: str) -> "asyncio.Task[Any]":
@@ -110,6 +124,15 @@ class Screener(Protocol):
 
     def screen(self, command: RunCommand, run: Run) -> "asyncio.Future[None] | None":
         """Let a command for an open run pass: at once (None), or when the future ends well. Raises `GatewayError` to refuse."""
+        ...
+
+
+@runtime_checkable
+class KeepsNamespaces(Protocol):
+    """A service that keeps something of each namespace in memory."""
+
+    def forget_namespace(self, namespace: str) -> None:
+        """The namespace was deleted, and what was on disk of it is gone: drop it from memory."""
         ...
 
 

@@ -32,7 +32,7 @@ class Starter:
         settings: what `Preparation.settings` gives engines.
     """
 
-    namespaces: Mapping[str, Namespace]
+    namespaces: dict[str, Namespace]
     definition_directories: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     make_run_id: Callable[[float | None], str] = new_run_id

@@ -3,6 +3,14 @@
 from triplane.commands.base import Access, Command, Query, Request, RunCommand, Scope
 from triplane.commands.messages import AppendMessage, AwaitUpdate, QueryRun, ReportJob, SignalRun, UpdateRun
 from triplane.commands.models import DescribeAgent
+from triplane.commands.namespaces import (
+    CreateNamespace,
+    DeleteNamespace,
+    ProbeExternalStorage,
+    RetentionPass,
+    SetExternalStorage,
+    UpdateNamespace,
+)
 from triplane.commands.operations import ExecuteOperation
 from triplane.commands.runs import (
     DeregisterTables,
@@ -67,6 +75,7 @@ ALL_COMMANDS: tuple[type[Command], ...] = (
     ExecuteOperation, LeaseTask, ReleaseLease, FireTimer, ContinueStep, JobSubmitted, JobSubmitFailed,
     ApproveUpdate, RejectUpdate, RemoveWorker,
     ModelStarted, ModelStepped, ModelFailed, ExposeRun, *SCHEDULE_COMMANDS,
+    CreateNamespace, UpdateNamespace, DeleteNamespace, SetExternalStorage, ProbeExternalStorage, RetentionPass,
 )  # fmt: skip
 
 __all__ = [
@@ -80,4 +89,5 @@ __all__ = [
     "RegisterWorker", "RejectUpdate", "ReleaseLease", "ReleaseTasks", "RemoveWorker",
     "ReportJob", "Request", "ResumeRun", "RunCommand", "Scope",
     "SetRepeatingActions", "SignalRun", "StartRun", "StopMode", "StopRun", "TriggerTasks", "UpdateRun",
+    "CreateNamespace", "DeleteNamespace", "ProbeExternalStorage", "RetentionPass", "SetExternalStorage", "UpdateNamespace",
 ]  # fmt: skip

@@ -159,6 +159,24 @@ class NexusOperation(Section):
 
 
 Nexus = dict[NexusName, dict[NexusName, dict[NexusName, NexusOperation]]]
+class RetentionSection(Section):
+    """`[retention]`: when closed runs that are past their namespace's retention are removed."""
+
+    enabled: bool = setting(True, "Whether they are removed without being asked to.")
+    every_s: float = setting(600.0, "Time between two rounds.", unit="seconds", gt=0, le=86_400)
+    runs_at_once: int = setting(100, "Runs removed before others get their turn.", ge=1, le=1_000)
+    pause_s: float = setting(0.1, "Rest after each such portion.", unit="seconds", ge=0, le=60)
+
+
+class NamespaceSection(Section):
+    """`[namespaces.NAME]`: what the config decides for a namespace, whether it exists yet or not."""
+
+    cancel: Literal["close", "cooperative"] = setting(
+        "close", "What a cancel request does to a durable run: close it at once, or tell the workflow, which may roll back first."
+    )
+
+
+NamespaceKey = Annotated[str, Field(pattern=r"^[a-z0-9._-]{1,128}$")]
 
 
 class Config(Section):
@@ -172,6 +190,8 @@ class Config(Section):
     limits: LimitsSection = Field(default_factory=LimitsSection)
     schedules: SchedulesSection = Field(default_factory=SchedulesSection)
     nexus: Nexus = setting({}, "Service operations: endpoint, service and operation by name, and the workflow that carries each out.")
+    retention: RetentionSection = Field(default_factory=RetentionSection)
+    namespaces: dict[NamespaceKey, NamespaceSection] = Field(default_factory=dict, max_length=1_000)
     adapters: BaseModel
     engines: BaseModel
     platforms: dict[str, Any]

@@ -93,6 +93,10 @@ class Registry:
                 del self._by_queue[queue]
         return worker
 
+    def keys_of(self, namespace: str) -> list[WorkerKey]:
+        """Everyone registered in a namespace."""
+        return [key for key in self._workers if key[0] == namespace]
+
     def find(self, key: WorkerKey) -> Worker:
         """A registration.
 

@@ -202,6 +202,12 @@ class Matching:
     def _give_back(self, worker: WorkerKey, task_id: str) -> None:
         self._bus.spawn(self._release(task_id, worker, SYSTEM), f"release {task_id}")
 
+    def forget_namespace(self, namespace: str) -> None:
+        """Its workers are registered no more, and their polls are answered."""
+        for key in self.registry.keys_of(namespace):
+            self.registry.remove(key)
+            self.desk.dismiss(key)
+
     # ---- polls -----------------------------------------------------------------------------------------------------
 
     def _poll(self, command: PollTask, caller: Caller) -> Any:

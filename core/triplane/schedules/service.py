@@ -126,6 +126,12 @@ class Scheduling:
     async def stop(self) -> None:
         """The bus ends its tasks."""
 
+    def forget_namespace(self, namespace: str) -> None:
+        """Its schedules fire no more."""
+        for key in [key for key in self._entries if key[0] == namespace]:
+            self.timers.clear(*key)
+            self._wait_no_more(self._entries.pop(key))
+
     def carry_out(self, effects: Iterable[Effect]) -> None:
         """It has no effects."""
 
@@ -151,7 +157,7 @@ class Scheduling:
 
     async def _create(self, command: CreateSchedule, caller: Caller) -> dict[str, Any]:
         key = (command.namespace, command.schedule_id or f"schedule-{uuid4().hex[:20]}")
-        if not any(space.name == command.namespace for space in self._bus.store.namespaces.all()):
+        if command.namespace not in self._bus.namespaces:
             raise NamespaceNotFound(command.namespace)
         if key in self._entries or key in self._creating:
             raise ScheduleExists(f"schedule {key[1]!r} exists already", schedule_id=key[1])

@@ -229,6 +229,35 @@ class ScheduleStore(Protocol):
 
     def events(self, namespace: str, schedule_id: str, after: int, limit: int) -> list[ScheduleEvent]:
         """History events with a sequence beyond `after`, oldest first."""
+class RemovalStore(Protocol):
+    """Takes runs and namespaces out for good. Each call is a transaction of its own, short enough for commits to wait for."""
+
+    def expired(self, namespace: str, before: float, limit: int) -> list[str]:
+        """Runs that closed before a moment, oldest start first."""
+        ...
+
+    def run_ids(self, namespace: str, limit: int) -> list[str]:
+        """Some runs of a namespace, open or closed."""
+        ...
+
+    def hide(self, run_ids: Sequence[str]) -> int:
+        """Make at most 100 runs vanish, whatever they are; returns how many there were."""
+        ...
+
+    def sweep(self, limit: int) -> int:
+        """Remove at most `limit` rows that hidden runs have left; 0 when none are left."""
+        ...
+
+    def counts(self, namespace: str) -> Mapping[str, int]:
+        """How many rows each table has of a namespace, by table."""
+        ...
+
+    def forget_requests(self, namespace: str, after: int) -> int | None:
+        """Forget request ids of a namespace, a portion at a time; None at the end."""
+        ...
+
+    def forget_namespace(self, namespace: str, limit: int) -> int:
+        """Remove at most `limit` rows of a namespace whose runs are hidden; 0 when it is gone."""
         ...
 
 
@@ -264,6 +293,9 @@ class Store(Protocol):
 
     @property
     def schedules(self) -> ScheduleStore: ...
+
+    @property
+    def removals(self) -> RemovalStore: ...
 
     @property
     def audit(self) -> AuditStore: ...

@@ -16,6 +16,7 @@ from triplane.store.sqlite.histories import SqliteHistoryStore
 from triplane.store.sqlite.lock import DirectoryLock
 from triplane.store.sqlite.migrations import check_version, known_migrations, migrate
 from triplane.store.sqlite.namespaces import SqliteNamespaceStore
+from triplane.store.sqlite.removals import SqliteRemovalStore
 from triplane.store.sqlite.requests import SqliteRequestStore
 from triplane.store.sqlite.runs import SqliteRunStore
 from triplane.store.sqlite.schedules import SqliteScheduleStore
@@ -47,6 +48,8 @@ class SqliteStore:
         self.workers = SqliteWorkerStore(self._readers)
         self.namespaces = SqliteNamespaceStore(self._readers)
         self.schedules = SqliteScheduleStore(self._readers)
+        forget = self.writer.forget if isinstance(self.writer, SqliteWriter) else lambda run_ids: None
+        self.removals = SqliteRemovalStore(self._readers, writing, guard, forget)
         self.audit = SqliteAuditStore(self._readers)
 
     def last_cursor(self) -> int:

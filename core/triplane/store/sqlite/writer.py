@@ -59,7 +59,10 @@ class SqliteWriter:
     def __init__(self, connection: apsw.Connection, guard: threading.Lock) -> None:
         self._connection, self._guard = connection, guard
         self._known: dict[str, _Known] = {}
-        self._next_key: int = connection.execute("SELECT coalesce(max(key), 0) + 1 FROM runs").get
+        self._next_key: int = connection.execute(
+            # The key of a removed run is not used again while rows of it are left.
+            "SELECT max((SELECT coalesce(max(key), 0) FROM runs), (SELECT coalesce(max(run), 0) FROM gone_runs)) + 1"
+        ).get
         self._log_pages = 0
         self._broken: StoreBroken | None = None
         connection.set_wal_hook(self._count_log)
@@ -91,6 +94,11 @@ class SqliteWriter:
                 raise meaning from error
             if self._log_pages >= CHECKPOINT_PAGES:
                 self._copy_log()
+
+    def forget(self, run_ids: Collection[str]) -> None:
+        """Drop what is remembered of runs that have been removed; the caller holds the guard."""
+        for run_id in run_ids:
+            self._known.pop(run_id, None)
 
     def checkpoint(self) -> None:
         """Copy the whole log into the file and empty it, so that the file alone is the store and the next start is quick."""

@@ -1,0 +1,77 @@
+"""Closed runs go when their time is over, whoever asks, and nothing else goes with them."""
+
+from triplane.commands import RetentionPass, StartRun, StopRun, UpdateNamespace
+from triplane.queries import DescribeRun, ExpiredRuns, ListChain, ListRuns
+from unit.administration.conftest import DAY, House
+
+
+async def test_only_closed_runs_past_the_retention_go(house: House) -> None:
+    old = await house.run("default", "old", closed=True)
+    still_open = await house.run("default", "open")
+    house.clock.advance(29 * DAY)
+    young = await house.run("default", "young", closed=True)
+    house.clock.advance(2 * DAY)
+    assert house.connect().query(ExpiredRuns()).run_ids == (old,)
+    assert await house.retention.enforce() == 1
+    assert house.store.runs.load(old) is None
+    assert house.store.runs.load(still_open) is not None and house.store.runs.load(young) is not None
+    listed = house.connect().query(ListRuns()).runs
+    assert sorted(run.workflow_id for run, _ in listed) == ["open", "young"]
+
+
+async def test_the_namespace_says_how_long(house: House) -> None:
+    await house.run("default", "old", closed=True)
+    house.clock.advance(3 * DAY)
+    assert await house.retention.enforce() == 0
+    await house.connect().dispatch(UpdateNamespace(namespace="default", retention_days=2))
+    assert await house.retention.enforce() == 1
+
+
+async def test_a_pass_tells_what_became_of_each_run(house: House) -> None:
+    old = await house.run("default", "old", closed=True)
+    still_open = await house.run("default", "open")
+    house.clock.advance(31 * DAY)
+    young = await house.run("default", "young", closed=True)
+    wanted = (old, still_open, young, "nobody")
+    reply = await house.connect().dispatch(RetentionPass(run_ids=wanted))
+    assert {result["run_id"]: result.get("reason", result["outcome"]) for result in reply["results"]} == {
+        old: "pruned", still_open: "run_not_closed", young: "run_not_expired", "nobody": "run_not_found",
+    }  # fmt: skip
+    assert (reply["processed"], reply["pruned"], reply["skipped"], reply["failed"]) == (4, 1, 3, 0)
+    audited = house.store.audit.read("default", None, 1)[0]
+    assert audited["command"] == "retention_pass"
+
+
+async def test_a_pass_stops_at_its_limit(house: House) -> None:
+    for number in range(5):
+        await house.run("default", f"old-{number}", closed=True)
+    house.clock.advance(31 * DAY)
+    assert (await house.connect().dispatch(RetentionPass(limit=3)))["pruned"] == 3
+    assert (await house.connect().dispatch(RetentionPass(limit=3)))["pruned"] == 2
+    assert (await house.connect().dispatch(RetentionPass()))["results"] == []
+
+
+async def test_the_rest_of_a_chain_stands_for_its_workflow(house: House) -> None:
+    here = house.connect()
+    first = await house.run("default", "w", closed=True)
+    await here.dispatch(StartRun(workflow_id="w", engine="counting", workflow_type="demo", duplicate_policy="allow"))
+    await here.dispatch(StopRun(workflow_id="w"))
+    newest = here.query(DescribeRun(workflow_id="w")).run.run_id
+    assert newest != first
+    house.store.removals.hide([newest])
+    house.gateway.bus.forget([newest])
+    assert here.query(DescribeRun(workflow_id="w")).run.run_id == first
+    assert [run.run_id for run, _ in here.query(ListRuns()).runs] == [first]
+    assert [run.run_id for run, _ in here.query(ListChain(workflow_id="w")).runs] == [first]
+
+
+async def test_what_a_hidden_run_left_is_swept_after_a_restart_and_its_key_is_not_used_meanwhile(house: House) -> None:
+    gone = await house.run("default", "gone", signals=20, closed=True)
+    house.store.removals.hide([gone])
+    assert house.store.removals.sweep(5) == 5
+    house = await house.again()
+    await house.run("default", "next", signals=2)
+    async with house.retention._one:
+        left = house.store.removals._readers.get().execute("SELECT count(*) FROM gone_runs").get  # type: ignore[attr-defined]
+    assert left == 0
+    assert house.store.histories.verify(house.connect().query(DescribeRun(workflow_id="next")).run.run_id) > 0
