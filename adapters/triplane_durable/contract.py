@@ -11,6 +11,7 @@ WORKFLOW_TASK_COMMANDS = (
     "schedule_activity", "start_timer", "record_side_effect", "record_version_marker", "upsert_search_attributes",
     "upsert_memo", "open_condition_wait", "record_local_activity", "complete_update", "fail_update",
     "complete_workflow", "fail_workflow", "continue_as_new", "cancel_selection_operation",
+    "start_child_workflow", "start_service_operation",
 )  # fmt: skip
 
 _COPIED = frozenset({
@@ -93,6 +94,9 @@ def server_capabilities(config: DurableConfig) -> dict[str, Any]:
         },
         "activity_retry_policy": True,
         "activity_timeouts": True,
+        "child_workflow_retry_policy": True,
+        "child_workflow_timeouts": True,
+        "parent_close_policy": True,
         "non_retryable_failures": True,
         "workflow_memo_updates": {"supported": True},
         "cooperative_cancellation": False,
@@ -117,8 +121,8 @@ def cluster_info(config: DurableConfig, now: float) -> dict[str, Any]:
             "schedules": True,
             "search_attributes": False,
             "history_export": False,
-            "continue_as_new": False,
-            "child_workflows": False,
+            "continue_as_new": True,
+            "child_workflows": True,
             "payload_codecs": ["avro"],
             "response_compression": [],
         },

@@ -80,6 +80,8 @@ def run_view(run: Run, detail: RunDetail, newest: Run) -> dict[str, Any]:
             "can_archive": False,
         },
     }
+    if detail.parent is not None and "run_id" in detail.parent:
+        body["parent_workflow_id"], body["parent_run_id"] = detail.parent["workflow_id"], detail.parent["run_id"]
     if is_envelope(detail.input):
         body["input_envelope"] = detail.input
     if is_envelope(detail.output):

@@ -9,8 +9,10 @@ from pydantic import BaseModel
 from triplane.administration.namespaces import Namespaces
 from triplane.administration.retention import Retention
 from triplane.auth import Authenticator
+from triplane.children import Children
 from triplane.config import Config, ConfigError, Problem
 from triplane.engines.base import Engine
+from triplane.engines.durable import DurableEngine
 from triplane.engines.durable.settings import DurableSettings
 from triplane.engines.simulation.settings import SimulationSettings
 from triplane.gateway import Gateway
@@ -67,6 +69,10 @@ def assemble(
     """
     sections = {name: getattr(config.engines, name) for name in type(config.engines).model_fields}
     engines = {name: _engine(kind, sections.get(name)) for name, kind in plug_ins.engines.items()}
+    operations = OperationMap.of(config.nexus)
+    for engine in engines.values():
+        if isinstance(engine, DurableEngine):
+            engine.operations = operations
     runners = {name: kind() for name, kind in plug_ins.job_runners.items()}
     jobs = JobService(config.jobs.run_dir, config.platforms, runners)
     matching = Matching(_instance(sections.get("durable"), DurableSettings))
@@ -78,7 +84,8 @@ def assemble(
             jobs,
             models,
             matching,
-            Operations(OperationMap.of(config.nexus)),
+            Children(),
+            Operations(operations),
             Scheduling(config.schedules),
             Namespaces({name: space.cancel for name, space in config.namespaces.items()}, config.gateway.data_dir),
             Retention(config.retention),

@@ -13,7 +13,7 @@ from triplane.commands.base import Command, RunCommand, Scope
 from triplane.commands.system import FireTimer
 from triplane.committer import Committer, Pending
 from triplane.deltas import Delta
-from triplane.effects import Dispatch, Effect
+from triplane.effects import Dispatch, Effect, VisitParent
 from triplane.engines.base import Engine, RunState, Step
 from triplane.errors import (
     CannotNow,
@@ -372,6 +372,8 @@ class Bus:
         step = Step(live.state, self.clock.now(), SYSTEM.wire, SYSTEM.principal)
         with live.guard(step):
             live.engine.recover(live.state, step)
+        if live.state.detail.parent is not None:
+            step.effect(VisitParent(live.state.run.run_id))
         self._finish(live, step, None, None)
 
     # ---- what happens by itself ------------------------------------------------------------------------------------

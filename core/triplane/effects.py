@@ -11,6 +11,7 @@ from triplane.values import value
 
 if TYPE_CHECKING:
     from triplane.commands.base import Command
+    from triplane.commands.runs import StartChildRun
 
 
 @value()
@@ -122,6 +123,53 @@ class Dispatch(Effect):
     """Send a command into another (or the same) run, as the system; give it a request id so that twice is once."""
 
     command: "Command"
+
+
+@value()
+class ChildRef:
+    """A child run as its parent knows it.
+
+    Attributes:
+        namespace, workflow_id, run_id: of the parent run that started it.
+        sequence: the parent's step; attempt: which run of the child's retry policy, from 1.
+        child_namespace, child_workflow_id: the child.
+        shared: whoever started that workflow, it is the one (a service operation, named by its idempotency key).
+    """
+
+    namespace: str
+    workflow_id: str
+    run_id: str
+    sequence: int
+    attempt: int
+    child_namespace: str
+    child_workflow_id: str
+    shared: bool
+
+
+@value()
+class StartChild(Effect):
+    """Start a child, or find the one that was started; its parent is sent `ChildClosed` when it closes, or is closed."""
+
+    child: ChildRef
+    start: "StartChildRun"
+
+
+@value()
+class EndChild(Effect):
+    """End a child that is open; its parent is sent `ChildClosed`, if it is still there to hear it.
+
+    Attributes:
+        how: `request_cancel` or `terminate`.
+    """
+
+    child: ChildRef
+    how: str
+    reason: str
+
+
+@value()
+class VisitParent(Effect):
+    """The run has a parent: if that has closed meanwhile, do with this run what its parent-close policy says."""
 
 
 @value()

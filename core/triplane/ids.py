@@ -1,5 +1,6 @@
 """Ids the core makes up."""
 
+import hashlib
 import random
 import threading
 import time
@@ -18,6 +19,19 @@ def new_run_id(now: float | None = None) -> str:
         stamp = max(milliseconds << 12, _last + 1)
         _last = stamp
     milliseconds, counter = stamp >> 12, stamp & 0xFFF
-    tail = _tails.getrandbits(62)
+    return _as_text(milliseconds, counter, _tails.getrandbits(62))
+
+
+def derived_run_id(now: float, name: str) -> str:
+    """A UUID (version 7) as text that is always the same for the same name and time; it sorts by that time.
+
+    Args:
+        now: wall-clock seconds; name: different for everything that gets an id this way.
+    """
+    digest = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=10).digest(), "big")
+    return _as_text(int(now * 1_000), digest >> 68, digest & ((1 << 62) - 1))
+
+
+def _as_text(milliseconds: int, counter: int, tail: int) -> str:
     text = f"{(milliseconds & ((1 << 48) - 1)) << 80 | 0x7 << 76 | counter << 64 | 0b10 << 62 | tail:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from triplane.commands.runs import DuplicatePolicy, PlayRun, ResumeRun, StartRun
+from triplane.commands.runs import DuplicatePolicy, PlayRun, ResumeRun, StartChildRun, StartRun
 from triplane.engines.base import Engine, RunState
 from triplane.entities import Namespace, Run, RunDetail
 from triplane.errors import NamespaceNotFound, WorkflowExists
@@ -51,7 +51,7 @@ class Starter:
         """Have the engine read what the start names. Returns the new run's id and what was read."""
         if self._slots is None:
             self._slots = asyncio.Semaphore(MAX_PREPARING)
-        run_id = self.make_run_id(None)
+        run_id = command.run_id if isinstance(command, StartChildRun) else self.make_run_id(None)
         async with self._slots:
             preparation = _Preparation(self.definition_directories, run_id, self.settings)
             return run_id, await engine.prepare(command, preparation)
@@ -77,6 +77,8 @@ class Starter:
 
     def new_state(self, command: StartRun, run_number: int, now: float, run_id: str | None = None) -> RunState:
         """The empty state of a new run."""
+        if type(command) is StartChildRun:
+            run_id = command.run_id
         run = Run(
             namespace=command.namespace,
             workflow_id=command.workflow_id or str(uuid4()),

@@ -20,6 +20,7 @@ from triplane.commands.runs import (
     RegisterTables,
     ResumeRun,
     SetRepeatingActions,
+    StartChildRun,
     StartRun,
     StopMode,
     StopRun,
@@ -35,6 +36,7 @@ from triplane.commands.schedules import (
     UpdateSchedule,
 )
 from triplane.commands.system import (
+    ChildClosed,
     ContinueStep,
     ExposeRun,
     FireTimer,
@@ -72,7 +74,7 @@ ALL_COMMANDS: tuple[type[Command], ...] = (
     SignalRun, AppendMessage, UpdateRun, AwaitUpdate, QueryRun, ReportJob,
     RegisterWorker, HeartbeatWorker, DeregisterWorker, PollTask, CompleteWorkflowTask, FailWorkflowTask,
     HeartbeatWorkflowTask, ReadTaskHistory, CompleteActivity, FailActivity, HeartbeatActivity, CompleteQuery, FailQuery,
-    ExecuteOperation, LeaseTask, ReleaseLease, FireTimer, ContinueStep, JobSubmitted, JobSubmitFailed,
+    StartChildRun, ChildClosed, ExecuteOperation, LeaseTask, ReleaseLease, FireTimer, ContinueStep, JobSubmitted, JobSubmitFailed,
     ApproveUpdate, RejectUpdate, RemoveWorker,
     ModelStarted, ModelStepped, ModelFailed, ExposeRun, *SCHEDULE_COMMANDS,
     CreateNamespace, UpdateNamespace, DeleteNamespace, SetExternalStorage, ProbeExternalStorage, RetentionPass,
@@ -80,11 +82,12 @@ ALL_COMMANDS: tuple[type[Command], ...] = (
 
 __all__ = [
     "BackfillSchedule", "CreateSchedule", "DeleteSchedule", "PauseSchedule", "ResumeSchedule", "TriggerSchedule", "UpdateSchedule",
-    "ALL_COMMANDS", "Access", "AppendMessage", "ApproveUpdate", "AwaitUpdate", "Command", "CompleteActivity", "CompleteQuery",
-    "CompleteWorkflowTask",
+    "ALL_COMMANDS", "Access", "AppendMessage", "ApproveUpdate", "AwaitUpdate", "ChildClosed", "Command", "CompleteActivity",
+    "CompleteQuery", "CompleteWorkflowTask",
     "ContinueStep", "DeregisterTables", "DeregisterWorker", "DescribeAgent", "DuplicatePolicy", "ExposeRun", "FailActivity", "FailQuery",
     "FailWorkflowTask", "FireTimer", "HeartbeatActivity", "HeartbeatWorker", "HeartbeatWorkflowTask", "HoldTasks",
-    "ExecuteOperation", "JobSubmitFailed", "JobSubmitted", "KillTasks", "LeaseTask", "ModelFailed", "ModelStarted", "ModelStepped",
+    "ExecuteOperation", "StartChildRun",
+    "JobSubmitFailed", "JobSubmitted", "KillTasks", "LeaseTask", "ModelFailed", "ModelStarted", "ModelStepped",
     "PauseRun", "PlayRun", "PollTask", "PollTasks", "Query", "QueryRun", "ReadTaskHistory", "RegisterTables",
     "RegisterWorker", "RejectUpdate", "ReleaseLease", "ReleaseTasks", "RemoveWorker",
     "ReportJob", "Request", "ResumeRun", "RunCommand", "Scope",

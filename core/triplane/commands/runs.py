@@ -65,6 +65,15 @@ class StartRun(Command):
     parent: dict[str, Any] | None = None
 
 
+class StartChildRun(StartRun):
+    """Begin a run that another run started; its parent chose the run's id, so that beginning it twice is once."""
+
+    name: ClassVar[str] = "start_child_run"
+    access: ClassVar[Access] = Access.SYSTEM
+
+    run_id: RunId
+
+
 class PlayRun(RunCommand):
     """Continue a stopped graph as the next run of its chain, keeping its tasks and finding its jobs.
 
@@ -139,5 +148,5 @@ class DeregisterTables(RunCommand):
 
 __all__ = [
     "DeregisterTables", "DuplicatePolicy", "PauseRun", "PlayRun", "RegisterTables", "ResumeRun", "RunId",
-    "SetRepeatingActions", "StartRun", "StopMode", "StopRun",
+    "SetRepeatingActions", "StartChildRun", "StartRun", "StopMode", "StopRun",
 ]  # fmt: skip

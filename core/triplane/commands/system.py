@@ -21,6 +21,24 @@ class FireTimer(SystemCommand):
     timer_id: str
 
 
+class ChildClosed(SystemCommand):
+    """A run that this workflow started has closed, or could not be started; told at least once.
+
+    Attributes:
+        parent_run_id: the run that started it, which may have continued as another since.
+        sequence, attempt: as that run counts; an attempt it does not wait for any more is ignored.
+        ending: as `triplane.endings.ending_of` gives it.
+    """
+
+    name: ClassVar[str] = "child_closed"
+
+    parent_run_id: str
+    sequence: int
+    attempt: int
+    child_workflow_id: str
+    ending: dict[str, Any]
+
+
 class ContinueStep(SystemCommand):
     """The next portion of a step that would have changed more than 500 tasks."""
 

@@ -1,14 +1,17 @@
 """A gateway with durable runs and one worker, which does what the test says; and what is on its disk."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from triplane.auth import Authenticator, LoopbackPeer
+from triplane.children import Children
 from triplane.clock import ManualClock
 from triplane.commands import StartRun
 from triplane.commands.workers import CompleteWorkflowTask, FailWorkflowTask, PollTask, RegisterWorker
 from triplane.connection import Connection
+from triplane.engines.base import Preparation
 from triplane.engines.durable import DurableEngine, DurableSettings
 from triplane.events import Event
 from triplane.gateway import Gateway
@@ -17,10 +20,19 @@ from triplane.operations import OperationMap, Operations, OperationTarget
 from triplane.queries import DescribeRun, RunView
 from triplane.store.sqlite import open_store
 from triplane.testing.house import eventually
-from unit.core.counting import CountingEngine
+from unit.core.counting import CountingEngine, PreparingEngine
 
 WORKER, QUEUE = "worker-1", "main"
 TARGETS = OperationMap({("bank", "accounts", "open"): OperationTarget("OpenAccount", QUEUE)})
+
+
+class SlowEngine(PreparingEngine):
+    """Reads the definition `slow` slowly."""
+
+    async def prepare(self, start: StartRun, preparation: Preparation) -> Mapping[str, Any]:
+        if start.workflow_type == "slow":
+            await asyncio.sleep(0.2)
+        return await super().prepare(start, preparation)
 
 
 class FamilyHouse:
@@ -33,8 +45,12 @@ class FamilyHouse:
 
     async def open(self) -> "FamilyHouse":
         self.store = open_store(self.directory)
-        engines = {"durable": DurableEngine(self.settings), "counting": CountingEngine()}
-        services = [Matching(self.settings), Operations(TARGETS)]
+        durable = DurableEngine(self.settings)
+        durable.operations = TARGETS
+        # Under the names by which a durable workflow can ask for them as children.
+        engines = {"durable": durable, "simulation": CountingEngine(), "graph": SlowEngine()}
+        self.children = Children()
+        services = [Matching(self.settings), self.children, Operations(TARGETS)]
         self.gateway = Gateway(self.store, engines, services, clock=self.clock, authenticator=Authenticator())
         await self.gateway.start()
         self.connection = self.gateway.open_connection("test", "peer", LoopbackPeer("127.0.0.1"))
@@ -49,6 +65,11 @@ class FamilyHouse:
         """Stop with everything accepted on disk, and begin again."""
         await self.close()
         await self.open()
+
+    def lose_effects(self, *kinds: type) -> None:
+        """From now on nothing is done of what these effects ask for, as if the gateway were cut off before it could."""
+        carry_out = self.children.carry_out
+        self.children.carry_out = lambda effects: carry_out(e for e in effects if not isinstance(e, kinds))
 
     # ---- a client --------------------------------------------------------------------------------------------------
 

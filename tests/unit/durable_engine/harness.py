@@ -20,30 +20,35 @@ from triplane.commands import (
     UpdateRun,
 )
 from triplane.commands.base import RunCommand
+from triplane.commands.system import ChildClosed
 from triplane.commands.workers import ReportOnTask
-from triplane.effects import Effect, OfferTask, Resolve, WithdrawTask
+from triplane.effects import Effect, EndChild, OfferTask, Resolve, StartChild, WithdrawTask
 from triplane.engines.base import RunState, Step
 from triplane.engines.durable import DurableEngine, DurableSettings
 from triplane.entities import Run, RunDetail, Task, evolve
+from triplane.operations import OperationMap, OperationTarget
 from triplane.payloads import envelope
 
 RUN = "0190-run"
 
 
 class DurableRun:
-    """A started run. `offers` holds the ids of tasks in their queues, as matching would."""
+    """A started run. `offers` holds the ids of tasks in their queues, as matching would; `begun` and `ended` what it asks of children."""
 
     def __init__(self, settings: dict[str, Any] | None = None, **start: Any) -> None:
         self.engine = DurableEngine(DurableSettings(**(settings or {})))
+        self.engine.operations = OperationMap({("bank", "accounts", "open"): OperationTarget("OpenAccount", "accounts-queue")})
         self.clock = ManualClock()
         now = self.clock.now()
         kind = start.pop("workflow_type", "flow")
         run = Run("default", "w", RUN, 1, "durable", kind, "q", "pending", now, now)
         options = start.pop("options", {})
         start.setdefault("input", envelope(["bob"]))
-        self.state = RunState(run, RunDetail(input=start["input"], options=options, memo=start.get("memo", {})))
+        self.state = RunState(run, RunDetail(input=start["input"], options=options, memo=start.get("memo", {}), parent=start.get("parent")))
         self.offers: dict[str, OfferTask] = {}
         self.told: list[Resolve] = []
+        self.begun: list[StartChild] = []
+        self.ended: list[EndChild] = []
         command = StartRun(workflow_id="w", engine="durable", workflow_type=kind, task_queue="q", options=options, **start)
         step = Step(self.state, now, "test", "starter")
         self.engine.start(self.state, command, {}, step)
@@ -69,6 +74,10 @@ class DurableRun:
                 self.offers.pop(effect.task_id, None)
             elif isinstance(effect, Resolve):
                 self.told.append(effect)
+            elif isinstance(effect, StartChild):
+                self.begun.append(effect)
+            elif isinstance(effect, EndChild):
+                self.ended.append(effect)
 
     def restart(self) -> None:
         """Go through a crash: only what the store would have kept is left."""
@@ -83,6 +92,8 @@ class DurableRun:
             history=list(self.state.history),
         )  # fmt: skip
         self.offers.clear()
+        self.begun.clear()
+        self.ended.clear()
         self.engine.load(self.state)
         step = Step(self.state, self.clock.now(), "core", "system")
         self.engine.recover(self.state, step)
@@ -160,6 +171,19 @@ class DurableRun:
     def update(self, name: str = "change", *arguments: Any) -> str:
         return self.send(UpdateRun(workflow_id="w", update_name=name, arguments=list(arguments)))["update_id"]
 
+    # ---- a child's part --------------------------------------------------------------------------------------------
+
+    def close_child(self, sequence: int = 1, status: str = "completed", attempt: int = 1, **ending: Any) -> None:
+        """Tell the run that a child has closed, as the core would."""
+        if status == "completed":
+            ending.setdefault("output", envelope("grown"))
+        self.send(
+            ChildClosed(
+                workflow_id="w", parent_run_id=RUN, sequence=sequence, attempt=attempt, child_workflow_id=f"{RUN}-child-{sequence}",
+                ending={"status": status, **ending},
+            )
+        )  # fmt: skip
+
     # ---- looking ---------------------------------------------------------------------------------------------------
 
     @property
@@ -180,6 +204,16 @@ def activity(activity_type: str = "charge", **fields: Any) -> dict[str, Any]:
 
 def timer(delay_s: int) -> dict[str, Any]:
     return {"type": "start_timer", "delay_seconds": delay_s}
+
+
+def child(workflow_type: str = "Child", **fields: Any) -> dict[str, Any]:
+    return {"type": "start_child_workflow", "workflow_type": workflow_type, "arguments": envelope([1]), "queue": "q", **fields}
+
+
+def call(operation: str = "open", **fields: Any) -> dict[str, Any]:
+    names = {"endpoint_name": "bank", "service_name": "accounts", "operation_name": operation}
+    payload = {"payload_codec": "avro", "request_payload": envelope(["ada"])["blob"]}
+    return {"type": "start_service_operation", **names, **payload, "mode_override": "sync", "wait_for": "completed", **fields}
 
 
 def condition(key: str = "ready", **fields: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import pytest
 
 from triplane.engines.durable.ids import workflow_task_id
-from triplane.errors import InvalidFields, LeaseLost, NotSupported, TaskNotFound
+from triplane.errors import InvalidFields, LeaseLost, TaskNotFound
 from triplane.payloads import envelope
 from unit.durable_engine.harness import RUN, DurableRun, activity, complete, condition, timer
 
@@ -309,14 +309,6 @@ def test_nothing_may_follow_the_command_that_ends_the_workflow():
     run = DurableRun()
     with pytest.raises(InvalidFields):
         run.complete(run.lease(), complete(), timer(1))
-
-
-@pytest.mark.parametrize("kind", ["start_service_operation", "start_child_workflow"])
-def test_what_is_not_carried_out_is_refused_with_a_sentence(kind):
-    run = DurableRun()
-    with pytest.raises(NotSupported, match="not carried out"):
-        run.complete(run.lease(), {"type": kind})
-    assert run.events == ["WorkflowStarted"]
 
 
 def test_a_payload_over_the_limit_is_refused():

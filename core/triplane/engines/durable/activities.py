@@ -13,6 +13,7 @@ from triplane.effects import Resolve
 from triplane.engines.durable import ids
 from triplane.engines.durable.alarms import ACTIVITY_TIMER
 from triplane.engines.durable.payloads import as_envelope
+from triplane.engines.durable.retries import wait_before_next
 from triplane.engines.durable.state import Activity
 from triplane.engines.durable.turn import Turn, barrier_of
 from triplane.entities import Job, evolve
@@ -381,13 +382,9 @@ def _lose(turn: Turn, activity: Activity, reason: str) -> None:
 
 def _retry(turn: Turn, activity: Activity, message: str, kind: str, non_retryable: bool) -> bool:
     """Plan the next attempt, if the policy has one. Source: contract durable section 7."""
-    policy = activity.options.get("retry_policy") or {}
-    most = policy.get("max_attempts", 1) if policy else 1
-    counted = activity.attempt - activity.lost
-    if non_retryable or kind in (policy.get("non_retryable_error_types") or ()) or (most is not None and counted >= most):
+    wait_s = wait_before_next(activity.options.get("retry_policy"), activity.attempt - activity.lost, kind, non_retryable)
+    if wait_s is None:
         return False
-    waits = policy.get("backoff_seconds") or [0]
-    wait_s = float(waits[min(counted - 1, len(waits) - 1)])
     if turn.now + wait_s >= deadlines(activity).get("schedule_to_close", turn.now + wait_s + 1):
         return False
     turn.emit(

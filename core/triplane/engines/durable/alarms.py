@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 WORKFLOW_TIMER = "workflow-task"
 RUN_TIMER = "run"
 CONDITION_TIMER = "condition-"
-"""Followed by the workflow step, as the next two."""
+"""Followed by the workflow step, as the next three."""
 ACTIVITY_TIMER = "activity-"
 USER_TIMER = "timer-"
+CHILD_TIMER = "child-"
 WAITING_ROW = "waiting-"
 """Not an alarm: a row of the run's timers that keeps something until the workflow task in hand is over."""
 NEVER = 253_402_300_799.0

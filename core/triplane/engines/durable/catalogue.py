@@ -16,6 +16,14 @@ _TIMER = {
     "sequence": _STEP, "timer_id": "str: its id", "delay_seconds": "int: as asked for", "fire_at": "str: ISO 8601 UTC",
     "timer_kind": "str: condition_timeout where it belongs to a condition",
 }  # fmt: skip
+_CHILD = {
+    "sequence": _STEP, "child_workflow_instance_id": "str: its workflow id", "child_workflow_run_id": "str: its first run",
+    "child_workflow_type": "str: what was started", "parent_close_policy": "str: what becomes of it when the parent closes",
+}  # fmt: skip
+_CALL = {
+    "sequence": _STEP, "service_call": "object: the call, its status and outcome", "endpoint_name": "str", "service_name": "str",
+    "operation_name": "str", "operation_mode": "str: sync or async", "wait_for": "str: completed or accepted",
+}  # fmt: skip
 _CONDITION = {"sequence": _STEP, "condition_wait_id": "str: its id", "condition_key": "str: as the workflow named it"}
 _UPDATE = {"update_id": "str: its id", "update_name": "str: its name"}
 _VERSION = {"sequence": _STEP, "change_id": "str: the change", "version": "int: the version"}
@@ -34,6 +42,16 @@ EVENTS: tuple[EventType, ...] = (
     EventType("TimerScheduled", "A timer was set.", _TIMER),
     EventType("TimerFired", "A timer is due.", _TIMER),
     EventType("TimerCancelled", "A timer will not fire.", _TIMER),
+    EventType("ChildWorkflowScheduled", "The workflow starts a child.", {**_CHILD, "arguments": _PAYLOAD}),
+    EventType("ChildRunStarted", "The child's run begins.", _CHILD),
+    EventType("ChildRunCompleted", "A child ended well.", {**_CHILD, "result": _PAYLOAD}),
+    EventType("ChildRunFailed", "A child failed for good, or could not be started.", {**_CHILD, **_FAILURE}),
+    EventType("ChildRunCancelled", "A child was cancelled.", {**_CHILD, **_FAILURE}),
+    EventType("ChildRunTerminated", "A child was terminated.", {**_CHILD, **_FAILURE}),
+    EventType("ServiceCallStarted", "The workflow calls a service operation.", {**_CALL, "request_payload": _PAYLOAD}),
+    EventType("ServiceCallCompleted", "The operation gave a result.", {**_CALL, "response_payload": _PAYLOAD}),
+    EventType("ServiceCallFailed", "The operation failed, or there is none.", {**_CALL, "message": "str: for people"}),
+    EventType("ServiceCallCancelled", "The operation was cancelled.", {**_CALL, "message": "str: for people"}),
     EventType("ConditionWaitOpened", "The workflow waits for a condition.", _CONDITION),
     EventType("ConditionWaitSatisfied", "The workflow waits for it no more.", _CONDITION),
     EventType("SelectionResolved", "A selection has its winner.", {"selection_group_id": "str: which", "member_key": "the winner"}),

@@ -4,7 +4,7 @@ from typing import Any
 
 from triplane.commands.runs import StartRun, StopMode, StopRun
 from triplane.effects import Resolve
-from triplane.engines.durable import activities, ids, messages, timers, updates
+from triplane.engines.durable import activities, children, ids, messages, timers, updates
 from triplane.engines.durable.alarms import RUN_TIMER
 from triplane.engines.durable.turn import Turn
 
@@ -27,6 +27,8 @@ def close(
     own.agenda, own.parked, own.groups, own.condition = [], [], {}, None
     own.selections, own.selected = {}, {}
     turn.step.close(status, reason, output)
+    if own.children or own.inherited:
+        children.end_with_run(turn)
 
 
 def continue_as_new(turn: Turn, command: dict[str, Any]) -> None:
@@ -45,6 +47,8 @@ def continue_as_new(turn: Turn, command: dict[str, Any]) -> None:
         options["carried_signals"] = signals
     if own.memo_blob is not None:
         options["memo_blob"] = own.memo_blob
+    if own.children or own.inherited:
+        options["carried_children"] = children.hand_over(turn)
     workflow_type, queue = command.get("workflow_type") or run.workflow_type, command.get("queue") or run.task_queue
     close(turn, "completed", "WorkflowContinuedAsNew", {"workflow_type": workflow_type, "task_queue": queue}, reason="continued")
     turn.step.succeed_with(

@@ -4,7 +4,19 @@ from collections.abc import Callable
 from typing import Any
 
 from triplane.commands.workers import CompleteWorkflowTask
-from triplane.engines.durable import activities, closing, conditions, ids, messages, selections, timers, updates, workflow_tasks
+from triplane.engines.durable import (
+    activities,
+    calling,
+    children,
+    closing,
+    conditions,
+    ids,
+    messages,
+    selections,
+    timers,
+    updates,
+    workflow_tasks,
+)
 from triplane.engines.durable.reading import group_keys, read_commands
 from triplane.engines.durable.state import NORMAL
 from triplane.engines.durable.turn import Turn, barrier_of
@@ -13,12 +25,16 @@ from triplane.payloads import decode, encode
 
 STEPS = frozenset({
     "schedule_activity", "start_timer", "record_side_effect", "record_version_marker", "upsert_search_attributes",
-    "upsert_memo", "open_condition_wait", "record_local_activity",
+    "upsert_memo", "open_condition_wait", "record_local_activity", "start_child_workflow", "start_service_operation",
 })  # fmt: skip
 """Commands that are workflow steps: each takes the next number of the dense workflow sequence."""
 
-WAITED_FOR = frozenset({"schedule_activity", "start_timer"})
+WAITED_FOR = frozenset({"schedule_activity", "start_timer", "start_child_workflow"})
 """Steps whose end comes from outside, so that their group is complete only then."""
+
+
+_RUNS = frozenset({"start_child_workflow", "start_service_operation"})
+_COUNTED = WAITED_FOR | _RUNS
 
 
 def complete(turn: Turn, report: CompleteWorkflowTask) -> dict[str, Any]:
@@ -51,11 +67,25 @@ def complete(turn: Turn, report: CompleteWorkflowTask) -> dict[str, Any]:
 
 def _refuse_too_many(turn: Turn, commands: list[dict[str, Any]]) -> None:
     own, most = turn.own, turn.settings.max_pending_activities
-    wanted = sum(1 for command in commands if command["type"] in WAITED_FOR)
-    if wanted and len(own.activities) + len(own.timers) + wanted > most:
+    wanted = [c["type"] for c in commands if c["type"] in _COUNTED and not _is_repeated(turn, c)]
+    if not wanted:
+        return
+    runs = sum(1 for kind in wanted if kind in _RUNS)
+    if len(wanted) > runs and len(own.activities) + len(own.timers) + len(wanted) - runs > most:
         raise LimitReached(
             f"the run would have over {most} activities and timers open (engines.durable.max_pending_activities)", limit=most
         )
+    most = turn.settings.max_pending_children
+    if runs and len(own.children) + len(own.inherited) + runs > most:
+        raise LimitReached(f"the run would have over {most} children open (engines.durable.max_pending_children)", limit=most)
+
+
+def _is_repeated(turn: Turn, command: dict[str, Any]) -> bool:
+    """Whether it is a member of a group that is under way: the worker repeats all of it as long as one is missing."""
+    return (
+        "parallel_group_base_sequence" in command
+        and command["parallel_group_base_sequence"] + command["parallel_group_index"] <= turn.own.counter
+    )
 
 
 def _leave_condition(turn: Turn, commands: list[dict[str, Any]], update_id: str) -> None:
@@ -74,8 +104,8 @@ def _apply(turn: Turn, command: dict[str, Any], cancelled: int) -> None:
         _ENDINGS[kind](turn, command)
         return
     place = command["parallel_group_base_sequence"] + command["parallel_group_index"] if group else 0
-    if group and place <= own.counter:
-        return  # a member of a group that is under way: the worker repeats all of it as long as one is missing
+    if group and _is_repeated(turn, command):
+        return
     if kind == "open_condition_wait" and not group and own.condition is not None and conditions.same(own.condition, command):
         return
     own.counter += 1
@@ -168,7 +198,7 @@ def _cancel_member(turn: Turn, command: dict[str, Any]) -> None:
     """Stop what is still open of a selection's member; where nothing is, its end came first and the cancellation is void."""
     own, base = turn.own, command["member_base_sequence"]
     steps = range(base, base + command["member_size"])
-    open_steps = [s for s in steps if s in own.activities or s in own.timers or s in own.selected]
+    open_steps = [s for s in steps if s in own.activities or s in own.timers or s in own.selected or s in own.children]
     if not open_steps:
         return
     turn.emit("SelectionOperationCancelled", {key: value for key, value in command.items() if key != "type" and value is not None})
@@ -177,6 +207,8 @@ def _cancel_member(turn: Turn, command: dict[str, Any]) -> None:
             activities.abandon(turn, own.activities[step])
         elif step in own.timers:
             timers.abandon(turn, own.timers[step])
+        elif step in own.children:
+            children.end(turn, own.children[step], children.CANCEL, "the parent workflow cancelled it", silent=True)
         else:
             conditions.abandon(turn, own.selected[step])
     turn.wake()
@@ -207,6 +239,8 @@ _STEPS: dict[str, Callable[[Turn, dict[str, Any], int, dict[str, Any]], None]] =
     "upsert_memo": _memo,
     "open_condition_wait": _condition,
     "record_local_activity": _local_activity,
+    "start_child_workflow": children.start,
+    "start_service_operation": calling.start,
 }
 _ENDINGS: dict[str, Callable[[Turn, dict[str, Any]], None]] = {
     "complete_workflow": _complete_workflow,

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from triplane.commands.base import Command, RunCommand
 from triplane.commands.messages import AppendMessage, SignalRun, UpdateRun
 from triplane.commands.runs import PauseRun, ResumeRun, StartRun, StopRun
-from triplane.commands.system import ContinueStep, ExposeRun, FireTimer
+from triplane.commands.system import ChildClosed, ContinueStep, ExposeRun, FireTimer
 from triplane.commands.tasks import HoldTasks, KillTasks, ReleaseTasks, TriggerTasks
 from triplane.commands.workers import (
     CompleteActivity,
@@ -23,6 +23,7 @@ from triplane.commands.workers import (
 from triplane.engines.base import Preparation, RunState, Step
 from triplane.engines.durable import (
     activities,
+    children,
     closing,
     decisions,
     ids,
@@ -33,16 +34,17 @@ from triplane.engines.durable import (
     updates,
     workflow_tasks,
 )
-from triplane.engines.durable.alarms import ACTIVITY_TIMER, CONDITION_TIMER, RUN_TIMER, USER_TIMER, WORKFLOW_TIMER
+from triplane.engines.durable.alarms import ACTIVITY_TIMER, CHILD_TIMER, CONDITION_TIMER, RUN_TIMER, USER_TIMER, WORKFLOW_TIMER
 from triplane.engines.durable.catalogue import EVENTS
 from triplane.engines.durable.options import check_options
 from triplane.engines.durable.payloads import as_arguments
 from triplane.engines.durable.settings import DurableSettings
-from triplane.engines.durable.state import Activity, Buffered, DurableState, TimerWait
+from triplane.engines.durable.state import Activity, Buffered, Child, DurableState, TimerWait
 from triplane.engines.durable.turn import Turn
 from triplane.entities import FINAL_TASK_STATES
 from triplane.errors import NotSupported
 from triplane.events import EventType
+from triplane.operations.mapping import OperationMap
 
 Handler = Callable[[Turn, Any], Any]
 
@@ -55,6 +57,7 @@ class DurableEngine:
 
     Attributes:
         settings: `[engines.durable]`; may be replaced while serving.
+        operations: which workflow carries out which service operation.
     """
 
     name: ClassVar[str] = "durable"
@@ -66,6 +69,7 @@ class DurableEngine:
 
     def __init__(self, settings: DurableSettings | None = None) -> None:
         self.settings = settings if settings is not None else DurableSettings()
+        self.operations = OperationMap()
 
     async def prepare(self, start: StartRun, preparation: Preparation) -> Mapping[str, Any]:
         return {}
@@ -122,7 +126,7 @@ class DurableEngine:
         handler = _HANDLERS.get(type(command))
         if handler is None:
             raise NotSupported(f"a durable run has no {command.name!r}", command=command.name)
-        turn = Turn(state, step, self.settings)
+        turn = Turn(state, step, self.settings, self.operations)
         if not turn.is_host:
             return handler(turn, command)
         standalone.refuse(command)
@@ -145,6 +149,9 @@ class DurableEngine:
             elif "timer" in task.data:
                 timer = TimerWait(*task.data["timer"])
                 own.timers[timer.sequence] = timer
+            elif "child" in task.data:
+                child = Child(*task.data["child"])
+                own.children[child.sequence] = child
         waiting = [Buffered(*timer.data["waiting"]) for timer in state.timers.values() if "waiting" in timer.data]
         own.buffer = sorted(waiting, key=lambda happening: happening.number)
         messages.note_all(own, state.history)
@@ -156,15 +163,19 @@ class DurableEngine:
         workflow_tasks.recover(turn)
         for activity in turn.own.activities.values():
             activities.recover(turn, activity)
+        for child in turn.own.children.values():
+            children.recover(turn, child)
 
 
 def _take_over(turn: Turn) -> None:
-    """What the run before hands on: its memo as encoded, and signals that came too late for it."""
+    """What the run before hands on: its memo as encoded, signals that came too late for it, and children it left."""
     options = dict(turn.state.detail.options)
     turn.own.memo_blob = options.pop("memo_blob", None)
     for data, wire, principal in options.pop("carried_signals", ()):
         messages.note(turn.own, data)
         turn.receive(Buffered("SignalReceived", dict(data), wire, principal))
+    for workflow_id, *link in options.pop("carried_children", ()):
+        turn.own.inherited[workflow_id] = tuple(link)
     turn.step.set_detail(options=options)
 
 
@@ -209,6 +220,8 @@ def _fire(turn: Turn, command: FireTimer) -> None:
         activities.alarm(turn, int(timer_id[len(ACTIVITY_TIMER) :]))
     elif timer_id.startswith(USER_TIMER):
         timers.fire(turn, int(timer_id[len(USER_TIMER) :]))
+    elif timer_id.startswith(CHILD_TIMER):
+        children.alarm(turn, int(timer_id[len(CHILD_TIMER) :]))
 
 
 def _continue(turn: Turn, command: ContinueStep) -> None:
@@ -228,6 +241,7 @@ _HANDLERS: dict[type[RunCommand], Handler] = {
     LeaseTask: _lease,
     ReleaseLease: _release,
     FireTimer: _fire,
+    ChildClosed: children.closed,
     ContinueStep: _continue,
     ExposeRun: _expose,
     SignalRun: updates.signal,

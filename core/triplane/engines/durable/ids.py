@@ -4,6 +4,8 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from triplane.ids import derived_run_id
+
 _RUN = r"(?P<run>[A-Za-z0-9-]{1,64})"
 _WORKFLOW_TASK = re.compile(rf"^wt-{_RUN}-(?P<number>[1-9][0-9]{{0,8}})$")
 _ACTIVITY_TASK = re.compile(rf"^at-{_RUN}-(?P<number>[1-9][0-9]{{0,8}})-(?P<attempt>[1-9][0-9]{{0,8}})$")
@@ -68,6 +70,16 @@ def timer_id(run_id: str, sequence: int) -> str:
 def condition_wait_id(run_id: str, sequence: int) -> str:
     """The condition a workflow began to wait for as its step `sequence`."""
     return f"cw-{run_id}-{sequence}"
+
+
+def child_workflow_id(run_id: str, sequence: int) -> str:
+    """The workflow that a workflow's step `sequence` starts as its child."""
+    return f"{run_id}-child-{sequence}"
+
+
+def child_run_id(scheduled: float, run_id: str, sequence: int, attempt: int) -> str:
+    """The first run of an attempt at a child: known before it is started, so that starting it again finds it."""
+    return derived_run_id(scheduled, f"{run_id}-{sequence}-{attempt}")
 
 
 def activity_name(activity_type: str, sequence: int) -> str:

@@ -56,6 +56,14 @@ def _signals(value: Any) -> bool:
     )  # fmt: skip
 
 
+def _children(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(
+        isinstance(item, (list, tuple)) and len(item) == 5 and all(isinstance(part, str) for part in item[:3])
+        and all(isinstance(part, int) and not isinstance(part, bool) for part in item[3:])
+        for item in value
+    )  # fmt: skip
+
+
 _SECONDS = f"must be seconds, more than 0 and at most {MAX_S}"
 _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "priority": (lambda value: isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 9, "must be 0 (first) to 9"),
@@ -69,5 +77,6 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "continued_from_run_id": (_text, "must be a run's id"),
     "execution_deadline": (lambda value: _number(value, 0, MAX_TIME), "must be wall-clock seconds"),
     "memo_blob": (_memo_blob, "must be an encoded map"),
+    "carried_children": (_children, "must be children as a run before left them"),
     "carried_signals": (_signals, "must be signals as a run before left them"),
 }

@@ -15,6 +15,16 @@ TIMEOUTS = ("start_to_close_timeout", "schedule_to_start_timeout", "schedule_to_
 MAX_TIMER_S = 10 * 366 * 86_400
 MAX_NAME = 256
 
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 Read = Callable[["_Reader", dict[str, Any]], None]
 
 
@@ -36,6 +46,8 @@ class _Reader:
             return
         if not isinstance(value, str) or not 0 < len(value) <= MAX_NAME:
             self.wrong(field, f"must be text of 1 to {MAX_NAME} characters")
+        elif not value.isascii() and not _is_text(value):
+            self.wrong(field, "holds half of a surrogate pair, which is no character")
 
     def text(self, command: dict[str, Any], field: str, most: int = 1_048_576) -> None:
         value = command.get(field)
@@ -84,8 +96,6 @@ def read_commands(commands: tuple[dict[str, Any], ...], update_id: str, settings
         kind = given.get("type")
         check = READERS.get(kind) if isinstance(kind, str) else None
         if check is None:
-            if isinstance(kind, str) and kind in UNSUPPORTED:
-                raise NotSupported(f"commands.{index}: {UNSUPPORTED[kind]}", command_type=kind)
             reader.wrong("type", f"unknown command {kind!r}"[:200])
             continue
         command = dict(given)
@@ -125,7 +135,7 @@ def group_keys(command: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _GROUP_KEYS = ("parallel_group_", "selection_member_")
-_KINDS = ("activity", "timer", "condition", "group")
+_KINDS = ("activity", "timer", "child", "condition", "group")
 
 
 def _read_group(reader: _Reader, command: dict[str, Any]) -> None:
@@ -173,6 +183,10 @@ def _schedule_activity(reader: _Reader, command: dict[str, Any]) -> None:
     for field in TIMEOUTS:
         reader.whole(command, field, 1, MAX_TIMER_S)
     reader.mapping(command, "worker_session")
+    _retry_policy(reader, command)
+
+
+def _retry_policy(reader: _Reader, command: dict[str, Any]) -> None:
     reader.mapping(command, "retry_policy")
     policy = command.get("retry_policy")
     if isinstance(policy, Mapping):
@@ -188,19 +202,54 @@ def _schedule_activity(reader: _Reader, command: dict[str, Any]) -> None:
             reader.wrong("retry_policy.non_retryable_error_types", "must be a list of names")
 
 
+def _start_child(reader: _Reader, command: dict[str, Any]) -> None:
+    reader.name(command, "workflow_type")
+    reader.name(command, "queue", required=False)
+    reader.arguments(command)
+    for field in ("execution_timeout_seconds", "run_timeout_seconds"):
+        reader.whole(command, field, 1, MAX_TIMER_S)
+    _retry_policy(reader, command)
+    for field, known in _CHILD_POLICIES.items():
+        if command.get(field) is not None and command[field] not in known:
+            reader.wrong(field, f"must be one of {', '.join(known)}")
+
+
+_CHILD_POLICIES = {
+    "parent_close_policy": ("abandon", "request_cancel", "terminate"),
+    "cancellation_policy": ("abandon", "try_cancel", "wait_cancellation_completed"),
+}
+
+
+def _start_operation(reader: _Reader, command: dict[str, Any]) -> None:
+    for field in ("endpoint_name", "service_name", "operation_name"):
+        reader.name(command, field)
+    for field in ("idempotency_key", "namespace"):
+        reader.name(command, field, required=False)
+    reader.whole(command, "wait_timeout_seconds", 1, MAX_TIMER_S)
+    for field, known in (("payload_codec", ("avro",)), ("mode_override", ("sync", "async")), ("wait_for", ("completed", "accepted"))):
+        if command.get(field) is not None and command[field] not in known:
+            reader.wrong(field, f"must be one of {', '.join(known)}")
+    _blob(reader, command, "request_payload")
+
+
 def _start_timer(reader: _Reader, command: dict[str, Any]) -> None:
     reader.whole(command, "delay_seconds", 0, MAX_TIMER_S, required=True)
 
 
 def _side_effect(reader: _Reader, command: dict[str, Any]) -> None:
-    result = command.get("result")
-    if isinstance(result, str):
-        if len(result) > reader.settings.max_payload_bytes // 3 * 4 + 4:
-            reader.wrong("result", f"is over {reader.settings.max_payload_bytes} bytes (engines.durable.max_payload_bytes)")
-    else:
-        reader.payload(command, "result")
+    _blob(reader, command, "result")
     if command.get("workflow_stream") is not None:
         raise NotSupported(f"{reader.at}: output streams are not kept by this gateway yet", command_type="record_side_effect")
+
+
+def _blob(reader: _Reader, command: dict[str, Any], field: str) -> None:
+    """A payload that comes as a bare blob; an envelope (of external storage) is good too."""
+    value = command.get(field)
+    if isinstance(value, str):
+        if len(value) > reader.settings.max_payload_bytes // 3 * 4 + 4:
+            reader.wrong(field, f"is over {reader.settings.max_payload_bytes} bytes (engines.durable.max_payload_bytes)")
+    else:
+        reader.payload(command, field)
 
 
 def _version_marker(reader: _Reader, command: dict[str, Any]) -> None:
@@ -286,6 +335,8 @@ def _continue_as_new(reader: _Reader, command: dict[str, Any]) -> None:
 READERS: dict[str, Read] = {
     "schedule_activity": _schedule_activity,
     "start_timer": _start_timer,
+    "start_child_workflow": _start_child,
+    "start_service_operation": _start_operation,
     "record_side_effect": _side_effect,
     "record_version_marker": _version_marker,
     "upsert_search_attributes": _search_attributes,
@@ -300,8 +351,3 @@ READERS: dict[str, Read] = {
     "continue_as_new": _continue_as_new,
 }
 """Every command that is carried out; a wire advertises exactly these."""
-
-UNSUPPORTED = {
-    "start_child_workflow": "child workflows are not carried out by this gateway yet",
-    "start_service_operation": "service operations are not carried out by this gateway yet",
-}

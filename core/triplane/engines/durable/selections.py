@@ -12,7 +12,10 @@ from triplane.events import Event
 if TYPE_CHECKING:
     from triplane.engines.durable.turn import Turn
 
-_LOST = frozenset({"ActivityFailed", "ActivityTimedOut", "ActivityCancelled", "TimerCancelled"})
+_LOST = frozenset({
+    "ActivityFailed", "ActivityTimedOut", "ActivityCancelled", "TimerCancelled", "ChildRunFailed", "ChildRunCancelled",
+    "ChildRunTerminated",
+})  # fmt: skip
 
 
 def outermost(group: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -56,6 +59,7 @@ def ended(turn: "Turn", event: Event) -> None:
     identity = {
         "activity": event.data.get("activity_execution_id"),
         "timer": event.data.get("timer_id"),
+        "child": event.data.get("child_workflow_run_id"),
         "condition": event.data.get("condition_wait_id"),
     }.get(kind, f"group:{base}:{size}")
     turn.emit(

@@ -44,12 +44,14 @@ class DurableSettings(Section):
         50_000, "A run with so long a history takes no more signals and updates.", reload="hot", ge=100, le=1_000_000
     )
     max_pending_activities: int = setting(
-        2_000, "Activities, timers and children of one run open at the same time.", reload="hot", ge=1, le=10_000
+        2_000, "Activities and timers of one run open at the same time.", reload="hot", ge=1, le=10_000
     )
     max_message_streams: int = setting(100, "Message streams of one run.", reload="hot", ge=1, le=10_000)
     max_pending_messages: int = setting(
         1_000, "Messages of one run's streams that its workflow has not read yet.", reload="hot", ge=1, le=10_000
     )
+    max_pending_children: int = setting(2_000, "Children of one run open at the same time.", reload="hot", ge=1, le=10_000)
+    max_child_depth: int = setting(100, "How deep children of children may go.", reload="hot", ge=1, le=10_000)
     max_pending_updates: int = setting(200, "Accepted updates of one run not completed yet.", reload="hot", ge=1, le=10_000)
     max_waiting_polls: int = setting(5_000, "Long polls that wait at the same time.", reload="hot", ge=1, le=100_000)
     max_waiting_queries: int = setting(

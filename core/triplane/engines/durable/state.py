@@ -111,6 +111,62 @@ class TimerWait:
 
 
 @dataclass(slots=True)
+class Child:
+    """A child (or the run behind a service operation) that is not over.
+
+    Attributes:
+        run_id: first run of the first attempt; its identity, whatever runs follow.
+        event_seq: position of the event in the history that holds its arguments.
+        phase: `running`, or `backoff` until `due`; `due` of a running one is when a call's patience ends, 0 for never.
+        ending: `request_cancel` or `terminate` where that was asked for, else empty.
+        silent: the workflow does not wait for it (any more).
+        namespace: where it runs, empty for the parent's own.
+        kind: `child` or `call`.
+        options: policies and timeouts as authored; of a call, what its events repeat.
+        group: the parallel-group keys of the command, verbatim.
+    """
+
+    sequence: int
+    workflow_id: str
+    run_id: str
+    workflow_type: str
+    queue: str
+    event_seq: int
+    scheduled: float
+    attempt: int = 1
+    phase: str = "running"
+    due: float = 0.0
+    ending: str = ""
+    silent: bool = False
+    namespace: str = ""
+    kind: str = "child"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    group: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_call(self) -> bool:
+        return self.kind == "call"
+
+    @property
+    def name(self) -> str:
+        """How it is called as a task."""
+        return f"{'operation' if self.is_call else 'child'}-{self.sequence}"
+
+    @property
+    def policy(self) -> str:
+        """What becomes of it when its parent closes."""
+        return str(self.options.get("parent_close_policy", "abandon"))
+
+    def to_data(self) -> list[Any]:
+        """For `Task.data`, as a list in field order."""
+        return [
+            self.sequence, self.workflow_id, self.run_id, self.workflow_type, self.queue, self.event_seq, self.scheduled,
+            self.attempt, self.phase, self.due, self.ending, self.silent, self.namespace, self.kind, dict(self.options),
+            dict(self.group),
+        ]  # fmt: skip
+
+
+@dataclass(slots=True)
 class Buffered:
     """Something from outside that waits until the workflow task in hand is over.
 
@@ -152,7 +208,9 @@ class DurableState:
         memo_blob: the whole memo as last upserted, encoded.
         inboxes: message streams, by name; read back from the history, not stored.
         cursors: how far the workflow has read each of them.
-        activities, timers: those open, by workflow step.
+        activities, timers, children: those open, by workflow step.
+        inherited: children that runs before this one in its chain left open, by workflow id: what becomes of each when
+            the chain ends, and the run, step and attempt that started it.
         buffer: what waits behind the workflow task in hand; each has a row of its own, so that a thousand signals to a
             busy run cost a thousand small rows and not a thousand times all of them.
     """
@@ -173,9 +231,11 @@ class DurableState:
     cursors: dict[str, int] = field(default_factory=dict)
     activities: dict[int, Activity] = field(default_factory=dict)
     timers: dict[int, TimerWait] = field(default_factory=dict)
+    children: dict[int, Child] = field(default_factory=dict)
+    inherited: dict[str, tuple[str, str, int, int]] = field(default_factory=dict)
 
     def dump(self) -> dict[str, Any]:
-        """What of it belongs in `Run.data`; activities and timers are kept by their tasks, what waits by its rows."""
+        """What of it belongs in `Run.data`; activities, timers and children are kept by their tasks, what waits by its rows."""
         data: dict[str, Any] = {"counter": self.counter, "task_number": self.task_number}
         task = self.task
         if task is not None:
@@ -201,11 +261,13 @@ class DurableState:
             data["memo"] = self.memo_blob
         if self.cursors:
             data["cursors"] = dict(self.cursors)
+        if self.inherited:
+            data["inherited"] = {workflow_id: list(link) for workflow_id, link in self.inherited.items()}
         return data
 
     @classmethod
     def load(cls, data: Mapping[str, Any]) -> "DurableState":
-        """The state from what `dump` gave, without activities, timers and what waits."""
+        """The state from what `dump` gave, without activities, timers, children and what waits."""
         state = cls(
             counter=data.get("counter", 0),
             task_number=data.get("task_number", 0),
@@ -217,6 +279,7 @@ class DurableState:
             selected={item[0]: Condition(*item) for item in data.get("selected", ())},
             memo_blob=data.get("memo"),
             cursors=dict(data.get("cursors", {})),
+            inherited={workflow_id: tuple(link) for workflow_id, link in data.get("inherited", {}).items()},
         )
         if "task" in data:
             state.task = WorkflowTask(*data["task"])

@@ -6,7 +6,7 @@ from typing import Any
 
 from triplane.commands.runs import PauseRun, ResumeRun
 from triplane.commands.tasks import HoldTasks, KillTasks, ReleaseTasks, TriggerTasks
-from triplane.engines.durable import activities, ids, timers
+from triplane.engines.durable import activities, children, ids, timers
 from triplane.engines.durable.state import Activity
 from triplane.engines.durable.turn import Turn
 from triplane.entities import FINAL_TASK_STATES, Task
@@ -63,30 +63,36 @@ def release(turn: Turn, command: ReleaseTasks) -> list[str]:
 
 
 def trigger(turn: Turn, command: TriggerTasks) -> list[str]:
-    """Offer activities that are held or wait for their next attempt, and fire timers, now."""
+    """Offer activities that are held or wait for their next attempt, begin children that wait for theirs, and fire timers, now."""
     matched = list(_matched(turn, command.task_globs))
     chosen = [a for a in turn.own.activities.values() if (ids.CYCLE, a.name) in matched and a.phase != "leased"]
     sequences = [s for s in turn.own.timers if (ids.CYCLE, f"timer-{s}") in matched]
-    names = _names(chosen) + [f"{ids.CYCLE}/timer-{s}" for s in sequences]
+    begotten = [c for c in turn.own.children.values() if (ids.CYCLE, c.name) in matched and c.phase == "backoff"]
+    names = _names(chosen) + [f"{ids.CYCLE}/timer-{s}" for s in sequences] + [f"{ids.CYCLE}/{c.name}" for c in begotten]
     if names:
         turn.emit("TasksTriggered", {"tasks": names})
     for activity in chosen:
         activities.trigger(turn, activity)
     for sequence in sequences:
         timers.fire(turn, sequence)
+    for child in begotten:
+        children.trigger(turn, child)
     return names
 
 
 def kill(turn: Turn, command: KillTasks) -> list[str]:
-    """End activities and timers; the workflow sees them cancelled."""
+    """End activities, timers and children; the workflow sees them cancelled or, children, terminated."""
     matched = list(_matched(turn, command.task_globs))
     chosen = [a for a in turn.own.activities.values() if (ids.CYCLE, a.name) in matched]
     sequences = [s for s in turn.own.timers if (ids.CYCLE, f"timer-{s}") in matched]
-    names = _names(chosen) + [f"{ids.CYCLE}/timer-{s}" for s in sequences]
+    begotten = [c for c in turn.own.children.values() if (ids.CYCLE, c.name) in matched and not c.ending]
+    names = _names(chosen) + [f"{ids.CYCLE}/timer-{s}" for s in sequences] + [f"{ids.CYCLE}/{c.name}" for c in begotten]
     for activity in chosen:
         activities.cancel(turn, activity)
     for sequence in sequences:
         timers.cancel(turn, sequence)
+    for child in begotten:
+        children.end(turn, child, children.TERMINATE, "killed by its name as a task", silent=child.silent)
     return names
 
 

@@ -13,6 +13,7 @@ from triplane.engines.durable.settings import DurableSettings
 from triplane.engines.durable.state import NORMAL, Activity, Buffered, DurableState, WorkflowTask
 from triplane.errors import LimitReached
 from triplane.events import Event
+from triplane.operations.mapping import OperationMap
 
 
 def barrier_of(group: Mapping[str, Any]) -> str:
@@ -21,12 +22,14 @@ def barrier_of(group: Mapping[str, Any]) -> str:
 
 
 class Turn:
-    """A run's state, the engine's own part of it, the step, and the settings."""
+    """A run's state, the engine's own part of it, the step, the settings, and the service operations there are."""
 
-    __slots__ = ("own", "settings", "state", "step")
+    __slots__ = ("operations", "own", "settings", "state", "step")
 
-    def __init__(self, state: RunState, step: Step, settings: DurableSettings) -> None:
-        self.state, self.step, self.settings = state, step, settings
+    def __init__(
+        self, state: RunState, step: Step, settings: DurableSettings, operations: OperationMap | None = None
+    ) -> None:
+        self.state, self.step, self.settings, self.operations = state, step, settings, operations
         self.own: DurableState = state.private
 
     @property

@@ -1,0 +1,230 @@
+"""Families of runs: a run that starts others is told how each ends, and what is left of them ends as its policy says.
+
+What is waited for is kept in memory only. It is the parent that knows its open children on disk: after a restart it has
+each of them started again, and whoever is found to exist is watched instead, or its end told at once.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
+
+from triplane.commands.base import Command
+from triplane.commands.runs import StopMode, StopRun
+from triplane.commands.system import ChildClosed
+from triplane.effects import ChildRef, Effect, EndChild, StartChild, VisitParent
+from triplane.endings import CONTINUED, ending_of
+from triplane.entities import Run
+from triplane.errors import CannotNow, GatewayError, UnknownCommand
+from triplane.queries import RunView
+from triplane.service import BusPort, Caller
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 1.0
+_MODES = {"request_cancel": StopMode.GRACEFUL, "terminate": StopMode.KILL}
+_STATUSES = {"request_cancel": "cancelled", "terminate": "terminated"}
+Key = tuple[str, int]
+"""Parent run and step."""
+
+
+class Children:
+    """Carries out what parents want of their children. Answers no commands."""
+
+    name: ClassVar[str] = "children"
+    commands: ClassVar[tuple[type[Command], ...]] = ()
+    effects: ClassVar[tuple[type[Effect], ...]] = (StartChild, EndChild, VisitParent)
+
+    def __init__(self) -> None:
+        self._bus: BusPort
+        self._starting: dict[Key, EndChild | None] = {}
+        self._watched: dict[Key, str] = {}
+        self._draining = False
+
+    async def start(self, bus: BusPort) -> None:
+        self._bus, self._draining = bus, False
+
+    def handle(self, command: Command, caller: Caller) -> Any:
+        raise UnknownCommand(f"children do not answer {command.name!r}")
+
+    async def drain(self) -> None:
+        """What closes from now on is told after the next start."""
+        self._draining = True
+
+    async def stop(self) -> None:
+        """Nothing of its own runs on."""
+
+    def carry_out(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case StartChild():
+                    self._begin(effect)
+                case EndChild():
+                    self._end(effect)
+                case VisitParent(run_id=run_id):
+                    self._visit(run_id)
+
+    # ---- beginning -------------------------------------------------------------------------------------------------
+
+    def _begin(self, effect: StartChild) -> None:
+        ref = effect.child
+        key = (ref.run_id, ref.sequence)
+        if self._draining or key in self._starting:
+            return
+        try:
+            found = self._find(ref)
+        except CannotNow:
+            self._later(lambda: self._begin(effect))
+            return
+        if found is not None:
+            run, link = found
+            if _is_of(link, ref) and (ref.shared or int(link.get("attempt", 1)) >= ref.attempt):
+                self._watch(ref, run.run_id)
+                return
+            if not _is_of(link, ref):
+                self._refused(ref, f"the workflow id {ref.child_workflow_id!r} is taken by another run", "ChildStartRefused")
+                return
+        self._starting[key] = None
+        self._bus.send(effect.start).add_done_callback(lambda done: self._started(effect, done))
+
+    def _started(self, effect: StartChild, done: "asyncio.Future[Any]") -> None:
+        ref = effect.child
+        ending = self._starting.pop((ref.run_id, ref.sequence), None)
+        error = None if done.cancelled() else done.exception()
+        if done.cancelled() or isinstance(error, CannotNow):
+            self._later(lambda: self._end(ending) if ending is not None else self._begin(effect))
+        elif isinstance(error, GatewayError):
+            self._refused(ref, error.message, error.code)
+        elif error is not None:
+            self._refused(ref, f"the child could not be started: {type(error).__name__}", "internal")
+        else:
+            run_id = str(done.result()["run_id"])
+            self._watch(ref, run_id)
+            if ending is not None:
+                self._end(ending)
+            elif not ref.shared:
+                # Reading a definition takes its time: the parent may have closed meanwhile.
+                self._visit(run_id)
+
+    def _refused(self, ref: ChildRef, message: str, kind: str) -> None:
+        self._tell(ref, {"status": "failed", "message": message, "exception_type": kind, "non_retryable": True})
+
+    # ---- what became of it -----------------------------------------------------------------------------------------
+
+    def _watch(self, ref: ChildRef, run_id: str) -> None:
+        key = (ref.run_id, ref.sequence)
+        if self._watched.get(key) == run_id:
+            return
+        self._watched[key] = run_id
+        self._bus.when_closed(run_id).add_done_callback(lambda done: self._closed(ref, run_id, done))
+
+    def _closed(self, ref: ChildRef, run_id: str, done: "asyncio.Future[RunView]") -> None:
+        key = (ref.run_id, ref.sequence)
+        if self._watched.get(key) == run_id:
+            del self._watched[key]
+        if self._draining or done.cancelled():
+            return
+        if done.exception() is not None:
+            log.error("child_lost: %s", run_id, exc_info=done.exception())
+            return
+        view = done.result()
+        current = self._bus.current_run_id(ref.child_namespace, ref.child_workflow_id)
+        if view.run.closed_reason == CONTINUED and current not in (None, run_id):
+            assert current is not None
+            self._watch(ref, current)
+        else:
+            self._tell(ref, ending_of(view, self._bus.store))
+
+    def _tell(self, ref: ChildRef, ending: Mapping[str, Any]) -> None:
+        """Tell the parent, or whatever run its chain has come to; a chain that has ended does not want to know."""
+        command = ChildClosed(
+            namespace=ref.namespace, workflow_id=ref.workflow_id, parent_run_id=ref.run_id, sequence=ref.sequence,
+            attempt=ref.attempt, child_workflow_id=ref.child_workflow_id, ending=dict(ending),
+        )  # fmt: skip
+        self._send_until_taken(command, lambda: self._tell(ref, ending))
+
+    def _send_until_taken(self, command: Command, again: Callable[[], None]) -> None:
+        def done(future: "asyncio.Future[Any]") -> None:
+            error = None if future.cancelled() else future.exception()
+            if isinstance(error, CannotNow):
+                self._later(again)
+            elif error is not None and not isinstance(error, GatewayError):
+                log.error("own_command_failed: %s", command.name, exc_info=error)
+
+        if not self._draining:
+            self._bus.send(command).add_done_callback(done)
+
+    def _later(self, again: Callable[[], None]) -> None:
+        if not self._draining:
+            asyncio.get_running_loop().call_later(RETRY_S, again)
+
+    # ---- ending ----------------------------------------------------------------------------------------------------
+
+    def _end(self, effect: EndChild) -> None:
+        ref = effect.child
+        key = (ref.run_id, ref.sequence)
+        if self._draining:
+            return
+        if key in self._starting:
+            self._starting[key] = effect
+            return
+        try:
+            found = self._find(ref)
+        except CannotNow:
+            self._later(lambda: self._end(effect))
+            return
+        if found is None or not _is_of(found[1], ref):
+            self._tell(ref, {"status": _STATUSES[effect.how], "message": effect.reason})
+            return
+        run, _ = found
+        if run.is_open:
+            self._stop(run, effect.how, effect.reason)
+        self._watch(ref, run.run_id)
+
+    def _stop(self, run: Run, how: str, reason: str) -> None:
+        command = StopRun(
+            namespace=run.namespace, workflow_id=run.workflow_id, run_id=run.run_id, mode=_MODES[how], reason=reason[:1_000]
+        )
+        self._send_until_taken(command, lambda: self._stop(run, how, reason))
+
+    def _visit(self, run_id: str) -> None:
+        """End a run whose parent has closed, if that is the policy it was started with."""
+        if self._draining:
+            return
+        try:
+            state = self._bus.live(run_id)
+            parent = state.detail.parent if state is not None else None
+            if state is None or parent is None or parent.get("policy") not in _MODES or not self._has_ended(parent):
+                return
+        except CannotNow:
+            self._later(lambda: self._visit(run_id))
+            return
+        self._stop(state.run, parent["policy"], f"the parent workflow {parent['workflow_id']} closed")
+
+    def _has_ended(self, parent: Mapping[str, Any]) -> bool:
+        """Whether the parent run is closed, and so is the chain that it continued as."""
+        run_id = str(parent["run_id"])
+        if self._bus.live(run_id) is not None:
+            return False
+        view = self._bus.view(run_id)
+        if view is None or view.run.closed_reason != CONTINUED:
+            return True
+        for run, _ in self._bus.store.runs.chain(view.run.namespace, view.run.workflow_id).runs:
+            if run.run_number > view.run.run_number and run.closed_reason != CONTINUED:
+                return not run.is_open
+        return False
+
+    def _find(self, ref: ChildRef) -> tuple[Run, Mapping[str, Any]] | None:
+        """The child's newest run, on disk or on its way, and its link to a parent."""
+        run_id = self._bus.current_run_id(ref.child_namespace, ref.child_workflow_id)
+        if run_id is None:
+            return None
+        state = self._bus.live(run_id)
+        if state is not None:
+            return state.run, state.detail.parent or {}
+        view = self._bus.view(run_id)
+        return (view.run, view.detail.parent or {}) if view is not None else None
+
+
+def _is_of(link: Mapping[str, Any], ref: ChildRef) -> bool:
+    return ref.shared or (link.get("run_id") == ref.run_id and link.get("sequence") == ref.sequence)
