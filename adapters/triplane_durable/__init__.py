@@ -4,9 +4,11 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
+from triplane.adapter import AdapterError
 from triplane.gateway import Gateway
 from triplane_durable.config import DurableConfig
 from triplane_durable.listener import Listener
+from triplane_durable.signing import signing_key
 
 
 class DurableAdapter:
@@ -25,6 +27,10 @@ class DurableAdapter:
         Raises:
             AdapterError
         """
+        try:
+            signing_key(config.export_key_file)
+        except (OSError, ValueError) as error:
+            raise AdapterError(f"adapters.durable.export_key_file: {error}") from error
         listener = Listener(gateway, config)
         await listener.start()
         self._listener, self._host = listener, config.host

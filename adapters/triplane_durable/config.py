@@ -1,6 +1,6 @@
 """`[adapters.durable]`: the HTTP wire of Durable Workflow clients."""
 
-from triplane.config.model import Section, setting
+from triplane.config.model import ConfigPath, Section, setting
 
 
 class DurableConfig(Section):
@@ -28,4 +28,13 @@ class DurableConfig(Section):
     heartbeat_interval_s: int = setting(
         60, "How often workers are asked to heartbeat.", unit="seconds", ge=1, le=3_600
     )
+    list_scan_runs: int = setting(
+        500_000, "How many runs one list request looks at for those it is asked for; then the page ends, with a token to go on.",
+        unit="runs", ge=1_000, le=100_000_000,
+    )  # fmt: skip
+    export_events: int = setting(100_000, "The longest history that is exported.", unit="events", ge=100, le=1_000_000)
+    export_key_file: ConfigPath | None = setting(
+        None, "A file with the key that exports are signed with (HMAC-SHA256); without one they have a checksum only.", secret=True
+    )
+    export_key_id: str | None = setting(None, "What signed exports call the key.", max_length=128)
     server_id: str = setting("triplane", "What this server calls itself in cluster info.", max_length=128)

@@ -1,41 +1,31 @@
-"""The control plane: starting, reading and steering runs (contract section 2)."""
+"""The control plane: starting and steering runs (contract section 2)."""
 
-import asyncio
 from typing import Any
 
 from triplane.commands import QueryRun, SignalRun, StartRun, StopMode, StopRun, UpdateRun
 from triplane.commands.base import Access
 from triplane.commands.messages import AwaitUpdate
 from triplane.connection import Connection
-from triplane.deltas import DeltaFilter
-from triplane.engines.durable.ids import HOST_TYPE
-from triplane.entities import Run
-from triplane.errors import RunClosed
 from triplane.payloads import envelope
-from triplane.queries import DescribeRun, ListChain, ListRuns, ListWorkers, ReadHistory, RunView
+from triplane.queries import ListWorkers
 from triplane_durable.calls import Call, Handler, Route, RouteTable
 from triplane_durable.config import DurableConfig
-from triplane_durable.frames import Fields, iso_time, whole_number
+from triplane_durable.frames import Fields, iso_time
 from triplane_durable.payload_fields import payload_field
+from triplane_durable.reading import run_of
 from triplane_durable.reserved import Reserved
-from triplane_durable.views import BUCKETS, events_view, plain, run_summary, run_view, type_name
+from triplane_durable.views import plain, type_name
 
 DEFAULT_TIMEOUTS = (3600, 600)
 """What the SDK sends unasked; on graphs and simulations exactly this pair means none."""
 
 ENGINE_PREFIXES = ("graph", "simulation")
-HISTORY_WAIT_S = 30.0
 
 
 _R, _W, _E = Access.READ, Access.WRITE, Access.END
 
 _ROUTES: RouteTable = (
     ("POST", "workflows", Route("start", "control", _W, "start")),
-    ("GET", "workflows", Route("list", "control", _R, "list")),
-    ("GET", "workflows/{workflow_id}", Route("describe", "control", _R, "describe")),
-    ("GET", "workflows/{workflow_id}/runs", Route("list_runs", "control", _R, "list_runs")),
-    ("GET", "workflows/{workflow_id}/runs/{run_id}", Route("describe", "control", _R, "describe_run")),
-    ("GET", "workflows/{workflow_id}/runs/{run_id}/history", Route("history", "control", _R, "history")),
     ("POST", "workflows/{workflow_id}/signal/{name}", Route("signal", "control", _W, "signal")),
     ("POST", "workflows/{workflow_id}/runs/{run_id}/signal/{name}", Route("signal", "control", _W, "signal")),
     ("POST", "workflows/{workflow_id}/query/{name}", Route("query", "control", _R, "query")),
@@ -63,10 +53,6 @@ class ControlPlane:
         """Handler by route name."""
         return {
             "start": self.start,
-            "list": self.list,
-            "describe": self.describe,
-            "list_runs": self.list_runs,
-            "history": self.history,
             "signal": self.signal,
             "query": self.query,
             "update": self.update,
@@ -143,91 +129,6 @@ class ControlPlane:
 
     # ---- reading ---------------------------------------------------------------------------------------------------
 
-    async def list(self, call: Call) -> tuple[int, dict[str, Any]]:
-        query = call.query
-        fields = Fields({**query, "page_size": whole_number(query.get("page_size"))})
-        status = query.get("status")
-        if status and status not in BUCKETS:
-            fields.wrong("status", f"The status field must be one of {', '.join(BUCKETS)}.")
-        size = fields.number("page_size", least=1, most=200) or 50
-        fields.check()
-        engine, _, name = query.get("workflow_type", "").partition(":")
-        page = self._connection.query(
-            ListRuns(
-                namespace=call.namespace,
-                engine=engine if name and engine in ENGINE_PREFIXES else None,
-                workflow_type=(name if name and engine in ENGINE_PREFIXES else query.get("workflow_type")) or None,
-                statuses=BUCKETS[status] if status else (),
-                hidden_type=HOST_TYPE,
-                text=query.get("query", ""),
-                limit=size,
-                after=query.get("next_page_token") or None,
-            )
-        )
-        return 200, {
-            "workflows": [run_summary(run, detail) for run, detail in page.runs],
-            "workflow_count": len(page.runs),
-            "next_page_token": page.next,
-        }
-
-    def _view(self, call: Call) -> RunView:
-        view: RunView = self._connection.query(
-            DescribeRun(namespace=call.namespace, workflow_id=call.params["workflow_id"], run_id=call.params.get("run_id"))
-        )
-        return view
-
-    def _newest(self, call: Call, run: Run) -> Run:
-        if "run_id" not in call.params:
-            return run
-        newest: RunView = self._connection.query(DescribeRun(namespace=call.namespace, workflow_id=run.workflow_id))
-        return newest.run
-
-    async def describe(self, call: Call) -> tuple[int, dict[str, Any]]:
-        view = self._view(call)
-        return 200, run_view(view.run, view.detail, self._newest(call, view.run))
-
-    async def list_runs(self, call: Call) -> tuple[int, dict[str, Any]]:
-        workflow_id = call.params["workflow_id"]
-        page = self._connection.query(ListChain(namespace=call.namespace, workflow_id=workflow_id))
-        newest = page.runs[-1][0]
-        return 200, {
-            "workflow_id": workflow_id,
-            "run_count": len(page.runs),
-            "runs": [run_view(run, detail, newest) for run, detail in page.runs],
-        }
-
-    async def history(self, call: Call) -> tuple[int, dict[str, Any]]:
-        fields = Fields(
-            {"page_size": whole_number(call.query.get("page_size")), "next_page_token": whole_number(call.query.get("next_page_token"))}
-        )
-        size = fields.number("page_size", least=1, most=1000) or 100
-        after = fields.number("next_page_token", least=0, most=1 << 53) or 0
-        fields.check()
-        workflow_id, run_id = call.params["workflow_id"], call.params["run_id"]
-        query = ReadHistory(namespace=call.namespace, workflow_id=workflow_id, run_id=run_id, after=after, limit=size)
-        page = self._connection.query(query)
-        if call.query.get("wait_new_event", "").lower() in ("1", "true") and not page.events and page.run.is_open:
-            await self._wait_for_events(run_id)
-            page = self._connection.query(query)
-        last = after + len(page.events)
-        return 200, {
-            "workflow_id": workflow_id,
-            "run_id": run_id,
-            "events": events_view(run_id, page.events),
-            "next_page_token": str(last) if last < page.total else None,
-        }
-
-    async def _wait_for_events(self, run_id: str) -> None:
-        subscription = self._connection.subscribe(DeltaFilter(run_id=run_id))
-        try:
-            async with asyncio.timeout(min(HISTORY_WAIT_S, self._config.long_poll_s)):
-                async for _ in subscription:
-                    return
-        except TimeoutError:
-            return
-        finally:
-            subscription.close()
-
     async def list_workers(self, call: Call) -> tuple[int, dict[str, Any]]:
         workers = self._connection.query(
             ListWorkers(namespace=call.namespace, task_queue=call.query.get("task_queue") or None)
@@ -259,7 +160,7 @@ class ControlPlane:
         request_id = fields.text("request_id")
         fields.check()
         name, workflow_id = call.params["name"], call.params["workflow_id"]
-        view = self._view(call)
+        view = run_of(self._connection, call)
         reply = await self._reserved.signal(view, name, request_id)
         if reply is None:
             reply = await self._connection.dispatch(
@@ -285,7 +186,7 @@ class ControlPlane:
         arguments = self._payload(fields, "input")
         fields.check()
         name, workflow_id = call.params["name"], call.params["workflow_id"]
-        view = self._view(call)
+        view = run_of(self._connection, call)
         found, result = self._reserved.query(view, name, plain(arguments))
         body = {"workflow_id": workflow_id, "run_id": view.run.run_id, "query_name": name}
         if found:
@@ -311,7 +212,7 @@ class ControlPlane:
         wait_s = fields.number("wait_timeout_seconds", least=0, most=60, whole=False)
         fields.check()
         name, workflow_id = call.params["name"], call.params["workflow_id"]
-        view = self._view(call)
+        view = run_of(self._connection, call)
         body: dict[str, Any] = {
             "workflow_id": workflow_id, "run_id": view.run.run_id, "update_name": name, "wait_for": wait_for,
             "wait_timed_out": False, "command_status": "accepted", "request_id": request_id,
@@ -362,9 +263,7 @@ class ControlPlane:
         fields = Fields(call.body)
         reason, request_id = fields.text("reason", longest=1_000), fields.text("request_id")
         fields.check()
-        view = self._view(call)
-        if not view.run.is_open:
-            raise RunClosed(view.run.workflow_id, view.run.run_id, view.run.status)
+        view = run_of(self._connection, call)
         command = StopRun(
             namespace=call.namespace, workflow_id=view.run.workflow_id, run_id=call.params.get("run_id"),
             request_id=request_id, mode=mode, reason=reason,

@@ -4,11 +4,14 @@ from typing import Any
 
 from triplane_durable.activities import StandaloneActivities
 from triplane_durable.calls import Route, RouteTable
+from triplane_durable.closed_runs import ClosedRunPlane
 from triplane_durable.control import ControlPlane
 from triplane_durable.messages import MessageStreams
 from triplane_durable.namespaces import NamespacePlane
 from triplane_durable.polls import Polls
+from triplane_durable.reading import ReadingPlane
 from triplane_durable.schedules import Schedules
+from triplane_durable.search_attributes import SearchAttributePlane
 from triplane_durable.system import SystemPlane
 from triplane_durable.worker import WorkerPlane
 
@@ -21,6 +24,9 @@ PLANES = (
     Schedules,
     NamespacePlane,
     SystemPlane,
+    ReadingPlane,
+    SearchAttributePlane,
+    ClosedRunPlane,
 )
 """Every group of routes; a session makes one of each for its connection."""
 

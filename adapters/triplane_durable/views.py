@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from triplane.engines.durable.ids import event_id
+from triplane.engines.durable.waits import waiting_for
 from triplane.entities import Run, RunDetail
 from triplane.events import Event
 from triplane.payloads import PayloadError, decode_envelope, envelope, is_envelope
+from triplane.queries import RunView
 from triplane_durable.frames import iso_time
 
 BUCKETS = {
@@ -42,7 +44,7 @@ def run_summary(run: Run, detail: RunDetail) -> dict[str, Any]:
         "task_queue": run.task_queue,
         "namespace": run.namespace,
         "is_terminal": not run.is_open,
-        "started_at": iso_time(run.started or run.created),
+        "started_at": iso_time(run.created),
         "closed_at": iso_time(run.closed),
         "payload_codec": "avro",
         "memo": dict(detail.memo),
@@ -50,11 +52,19 @@ def run_summary(run: Run, detail: RunDetail) -> dict[str, Any]:
     }
 
 
-def run_view(run: Run, detail: RunDetail, newest: Run) -> dict[str, Any]:
-    """The whole view of a run (contract section 2.1)."""
+def run_view(view: RunView, newest: Run) -> dict[str, Any]:
+    """The whole view of a run (contract section 2.1).
+
+    Args:
+        newest: the last run of the chain; commands are for that one only.
+    """
+    run, detail = view.run, view.detail
     options = detail.options
     execution_s, run_s = options.get("execution_timeout_s"), options.get("run_timeout_s")
-    is_current, is_open = newest.run_id == run.run_id, run.is_open
+    execution_deadline = options.get("execution_deadline") or (run.created + execution_s if execution_s else None)
+    is_current, archived = newest.run_id == run.run_id, options.get("archived")
+    takes_commands = run.is_open and is_current
+    wait_kind, wait_reason = waiting_for(run, view.tasks)
     body = run_summary(run, detail) | {
         "closed_reason": run.closed_reason or (None if run.is_open else run.status),
         "run_number": run.run_number,
@@ -63,21 +73,23 @@ def run_view(run: Run, detail: RunDetail, newest: Run) -> dict[str, Any]:
         "compatibility": options.get("compatibility"),
         "execution_timeout_seconds": execution_s,
         "run_timeout_seconds": run_s,
-        "execution_deadline_at": iso_time(run.created + execution_s) if execution_s else None,
+        "execution_deadline_at": iso_time(execution_deadline),
         "run_deadline_at": iso_time(run.created + run_s) if run_s else None,
         "input": plain(detail.input),
         "output": plain(detail.output),
         "last_progress_at": iso_time(run.updated),
-        "wait_kind": "paused" if run.paused else None,
-        "wait_reason": run.status_message or None,
+        "wait_kind": wait_kind,
+        "wait_reason": wait_reason,
+        "archived_at": iso_time(archived),
         "actions": {
-            "can_signal": is_open and is_current,
+            "can_signal": takes_commands,
             "can_query": True,
-            "can_update": is_open and is_current,
-            "can_cancel": is_open and is_current,
-            "can_terminate": is_open and is_current,
-            "can_repair": False,
-            "can_archive": False,
+            "can_update": takes_commands,
+            "can_cancel": takes_commands,
+            "can_terminate": takes_commands,
+            "can_repair": takes_commands,
+            "can_archive": is_current and not run.is_open and archived is None,
+            "can_redrive": is_current and run.status == "failed" and run.engine == "durable",
         },
     }
     if detail.parent is not None and "run_id" in detail.parent:

@@ -64,7 +64,7 @@ class Bus:
         on_broken: Callable[[BaseException], None],
     ) -> None:
         self.store, self.clock, self.engines, self.services = store, clock, engines, services
-        self.namespaces = starter.namespaces
+        self.namespaces, self.definitions = starter.namespaces, starter.definitions
         self.runs = RunTable(store, engines)
         self.hub = DeltaHub(store.last_cursor())
         self.timers = TimerHeap(clock, self._fire_timer)

@@ -231,3 +231,17 @@ class Namespace:
     def expired_before(self, now: float) -> float:
         """The moment before which a run must have closed to be past the retention now."""
         return now - self.retention_days * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class SearchAttribute:
+    """A custom search attribute that a namespace has defined.
+
+    Attributes:
+        kind: `keyword text int double bool datetime keyword_list`.
+    """
+
+    namespace: str
+    name: str
+    kind: str
+    created: float = 0.0

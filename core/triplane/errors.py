@@ -194,6 +194,12 @@ class DefinitionNotFound(NotFound):
     code = "definition_not_found"
 
 
+class SearchAttributeNotFound(NotFound):
+    """The namespace has defined no search attribute of that name."""
+
+    code = "attribute_not_found"
+
+
 # ---- conflict ------------------------------------------------------------------------------------------------------
 
 
@@ -237,6 +243,15 @@ class RunClosed(Conflict):
         super().__init__(
             f"workflow {workflow_id!r} is closed ({status})", workflow_id=workflow_id, run_id=run_id, status=status
         )
+
+
+class SearchAttributeExists(Conflict):
+    """That name of a search attribute is taken, or the system's.
+
+    `details["reason"]` is `name_reserved`, `system_attribute` or `attribute_already_exists`.
+    """
+
+    code = "attribute_already_exists"
 
 
 class RunNotClosed(Conflict):
@@ -336,6 +351,7 @@ ALL_ERRORS: tuple[type[GatewayError], ...] = (
     Conflict, WorkflowExists, ScheduleExists,
     NamespaceExists, NamespaceProtected,
     RunClosed, RunNotClosed, NotCurrentRun, RequestIdReused, LeaseLost, AlreadyOwned,
+    SearchAttributeNotFound, SearchAttributeExists,
     CannotNow, LimitReached, SlowConsumer, StorageFull, CommitFailed, ShuttingDown, TimedOut, NoWorker,
 )  # fmt: skip
 """Every error a client can be told, for documents and for each wire's own table."""

@@ -22,6 +22,8 @@ from triplane.reads import Reads
 from triplane.service import Caller, Service
 from triplane.starts import Starter
 from triplane.store.interface import Slice, Store
+from triplane.visibility.definitions import AttributeDefinitions
+from triplane.visibility.service import Visibility
 
 log = logging.getLogger(__name__)
 
@@ -57,9 +59,15 @@ class Gateway:
             {request.name for request in (*ALL_COMMANDS, *ALL_QUERIES)}
             | {command.name for engine in engines.values() for command in engine.commands}
         )
-        starter = Starter(self.namespaces, definition_directories, engine_settings or {})
+        definitions = AttributeDefinitions(store.attributes.all())
+        for engine in engines.values():
+            # Those that let workflows set attributes themselves hold them against what is defined.
+            if hasattr(engine, "definitions"):
+                engine.definitions = definitions
+        starter = Starter(self.namespaces, definition_directories, engine_settings or {}, definitions=definitions)
+        services = [*services, Visibility(definitions)]
         self.bus = Bus(store, self.clock, engines, services, starter, on_broken or self._broken)
-        self.reads = Reads(store, self.bus.runs, self.namespaces, self.clock)
+        self.reads = Reads(store, self.bus.runs, self.namespaces, self.clock, definitions)
         self.in_flight = 0
         self.draining = False
         self.broken: BaseException | None = None

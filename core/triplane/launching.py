@@ -8,9 +8,19 @@ from typing import Any, Protocol
 from triplane.asking import Ask
 from triplane.clock import Clock
 from triplane.commands.runs import PlayRun, StartRun
+from triplane.commands.visibility import RedriveRun
 from triplane.engines.base import Engine, RunState, Step
 from triplane.entities import Run
-from triplane.errors import CannotNow, GatewayError, NotSupported, UnknownCommand, WorkflowNotFound
+from triplane.errors import (
+    CannotNow,
+    GatewayError,
+    NotCurrentRun,
+    NotSupported,
+    RunNotClosed,
+    RunNotFound,
+    UnknownCommand,
+    WorkflowNotFound,
+)
 from triplane.runtable import LiveRun, RunTable
 from triplane.service import SYSTEM
 from triplane.starts import Starter
@@ -28,7 +38,7 @@ class Finish(Protocol):
 
 
 class Launcher:
-    """Carries out `StartRun` and `PlayRun`.
+    """Carries out `StartRun`, `PlayRun` and `RedriveRun`.
 
     Args:
         finish: the bus's way from a step to disk.
@@ -54,11 +64,14 @@ class Launcher:
         """Begin (or find) what a start command asks for.
 
         Raises:
-            NotSupported, NamespaceNotFound, WorkflowNotFound, WorkflowExists, and what the engine refuses.
+            NotSupported, NamespaceNotFound, WorkflowNotFound, WorkflowExists, and what the engine refuses; of a redrive
+            also RunNotFound, NotCurrentRun, RunNotClosed.
         """
         command = ask.command
         if isinstance(command, PlayRun):
             self._play(command, ask)
+        elif isinstance(command, RedriveRun):
+            self._redrive(command, ask)
         elif isinstance(command, StartRun):
             self._start(command, ask)
         else:
@@ -90,6 +103,24 @@ class Launcher:
         step = self._step(state, state.run.created, ask)
         engine.play(previous, state, step)
         self._add(engine, state, step, ask)
+
+    def _redrive(self, command: RedriveRun, ask: Ask) -> None:
+        current = self._runs.current_run_id(command.namespace, command.workflow_id)
+        if current is None:
+            raise WorkflowNotFound(command.workflow_id, command.namespace)
+        named = current if command.run_id is None else command.run_id
+        view = self._runs.view(named)
+        if view is None or (view.run.namespace, view.run.workflow_id) != (command.namespace, command.workflow_id):
+            raise RunNotFound(command.workflow_id, named)
+        if named != current:
+            raise NotCurrentRun(f"run {named} of {command.workflow_id!r} is not its current run", run_id=named)
+        live = self._runs.live.get(current)
+        run = live.state.run if live is not None else view.run
+        if run.is_open:
+            raise RunNotClosed(f"workflow {run.workflow_id!r} is open", workflow_id=run.workflow_id, run_id=run.run_id)
+        start = self._starter.redrive_of(run, view.detail)
+        state = self._starter.new_state(start, run.run_number + 1, self._clock.now())
+        self._open(state, start, {}, ask)
 
     def _start(self, command: StartRun, ask: Ask) -> None:
         engine = self._engines.get(command.engine)

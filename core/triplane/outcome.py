@@ -5,6 +5,7 @@ from triplane.engines.base import Engine, Step
 from triplane.entities import Timer, evolve
 from triplane.queries import RunView
 from triplane.store.interface import Slice
+from triplane.visibility.attributes import has_index_rows
 
 
 def finish_step(engine: Engine, step: Step, cursor: int, opened: bool) -> tuple[Slice, Delta]:
@@ -33,6 +34,7 @@ def finish_step(engine: Engine, step: Step, cursor: int, opened: bool) -> tuple[
         timers=timers,
         rows=rows,
         checkpoint=changes.checkpoint,
+        indexed=changes.attributes_changed or (opened and has_index_rows(state.detail)),
     )
     delta = Delta(cursor, step.now, run, detail, events, tasks, pruned, jobs, rows, opened, closed)
     return stored, delta

@@ -90,6 +90,54 @@ class ViewPage:
     next: str | None
 
 
+class RunSearch(Query):
+    """What `FindRuns` and `CountRuns` share: which of the workflows' newest runs are meant, and how far to look.
+
+    Attributes:
+        query: a query as `triplane.visibility.language` has it, or a text to look for; empty for all.
+        workflow_type: as it is listed, so `graph:NAME` and `simulation:NAME` for other engines than `durable`.
+        statuses: any of these; hidden_types: none of these.
+        after: the `next` of the page before.
+        scan: look at so many runs at most, then say where to go on; so that a search through many runs can be done in
+            portions while others get their turn.
+    """
+
+    query: str = Field(default="", max_length=8_192)
+    workflow_type: str | None = Field(default=None, max_length=512)
+    statuses: tuple[str, ...] = Field(default=(), max_length=10)
+    hidden_types: tuple[str, ...] = Field(default=(), max_length=10)
+    after: str | None = Field(default=None, pattern=r"^[0-9]{1,18}$")
+    scan: int = Field(default=2_000, ge=1, le=100_000)
+
+
+class FindRuns(RunSearch):
+    """→ `RunPage`, newest start first unless the query orders otherwise; with `next` it may hold fewer than `limit` runs."""
+
+    name: ClassVar[str] = "find_runs"
+
+    limit: int = Field(default=50, ge=1, le=1_000)
+
+
+class CountRuns(RunSearch):
+    """→ `RunCount` of those looked at."""
+
+    name: ClassVar[str] = "count_runs"
+
+
+@dataclass(frozen=True, slots=True)
+class RunCount:
+    """How many runs were found among those looked at; `next` is None where there are no more."""
+
+    count: int
+    next: str | None
+
+
+class ListSearchAttributes(Query):
+    """→ dict of the namespace's own search attributes, name → kind."""
+
+    name: ClassVar[str] = "list_search_attributes"
+
+
 class ListChain(RunQuery):
     """→ `RunPage` of all runs of the workflow, oldest first."""
 
@@ -246,4 +294,5 @@ ALL_QUERIES: tuple[type[Query], ...] = (
     DescribeRun, ListRuns, ListActivities, ListChain, ReadHistory, TableNames, ReadTable, ListWorkers,
     DescribeSchedule, ListSchedules, ReadScheduleHistory, ListNamespaces, DescribeNamespace,
     ExpiredRuns, ReadAudit,
+    FindRuns, CountRuns, ListSearchAttributes,
 )  # fmt: skip

@@ -9,23 +9,27 @@ from triplane.engines.durable.ids import HOST_TYPE
 from triplane.entities import Namespace
 from triplane.errors import NamespaceNotFound, RunNotFound, ScheduleNotFound, UnknownCommand, WorkflowNotFound
 from triplane.queries import (
+    CountRuns,
     DescribeNamespace,
     DescribeRun,
     DescribeSchedule,
     ExpiredRuns,
     Expiry,
+    FindRuns,
     HistoryPage,
     ListActivities,
     ListChain,
     ListNamespaces,
     ListRuns,
     ListSchedules,
+    ListSearchAttributes,
     ListWorkers,
     ReadAudit,
     ReadHistory,
     ReadScheduleHistory,
     ReadTable,
     RunQuery,
+    RunSearch,
     RunView,
     TableNames,
     ViewPage,
@@ -33,22 +37,27 @@ from triplane.queries import (
 from triplane.recentrows import RecentRows
 from triplane.runtable import RunTable
 from triplane.schedules.entities import ScheduleHistoryPage
-from triplane.store.interface import Store
+from triplane.store.interface import RunFilter, Store
 from triplane.tables import read_table, table_names
+from triplane.visibility.definitions import AttributeDefinitions
+from triplane.visibility.language import read_search
 
 
 class Reads:
     """Every query, against the store and the committed views. Synchronous: each is a few indexed reads at most."""
 
-    def __init__(self, store: Store, runs: RunTable, namespaces: dict[str, Namespace], clock: Clock) -> None:
-        self._store, self._runs, self._namespaces, self._clock = store, runs, namespaces, clock
+    def __init__(
+        self, store: Store, runs: RunTable, namespaces: dict[str, Namespace], clock: Clock, definitions: AttributeDefinitions
+    ) -> None:
+        self._store, self._runs, self._namespaces, self._clock, self._definitions = store, runs, namespaces, clock, definitions
         self._recent = RecentRows(store)
 
     def answer(self, query: Query, principal: Principal) -> Any:
         """The query's value.
 
         Raises:
-            NamespaceNotFound, WorkflowNotFound, RunNotFound; UnknownCommand for a query of no known kind.
+            NamespaceNotFound, WorkflowNotFound, RunNotFound; InvalidFields of a search's query.
+            UnknownCommand: a query of no known kind.
         """
         if query.scope is not Scope.CLUSTER and query.namespace not in self._namespaces:
             raise NamespaceNotFound(query.namespace)
@@ -75,6 +84,12 @@ class Reads:
                 )
             case ListActivities():
                 return self._activities(query)
+            case FindRuns():
+                return self._store.runs.find(self._filter(query), query.limit)
+            case CountRuns():
+                return self._store.runs.count(self._filter(query))
+            case ListSearchAttributes():
+                return dict(self._definitions.of(query.namespace))
             case ListChain():
                 self.view(query)
                 return self._store.runs.chain(query.namespace, query.workflow_id)
@@ -113,6 +128,12 @@ class Reads:
             case ReadAudit():
                 return self._store.audit.read(query.namespace, query.workflow_id, query.limit)
         raise UnknownCommand(f"nothing here answers {query.name!r}")
+
+    def _filter(self, query: RunSearch) -> RunFilter:
+        search = read_search(query.query, self._definitions.of(query.namespace))
+        return RunFilter(
+            query.namespace, search, query.workflow_type, query.statuses, query.hidden_types, query.after, query.scan
+        )  # fmt: skip
 
     def view(self, query: RunQuery) -> RunView:
         """The committed view of the run a query is about."""

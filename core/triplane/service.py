@@ -12,6 +12,7 @@ from triplane.engines.base import RunState
 from triplane.entities import Namespace, Run
 from triplane.queries import RunView
 from triplane.store.interface import Slice, Store
+from triplane.visibility.definitions import AttributeDefinitions
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class BusPort(Protocol):
     store: Store
     namespaces: dict[str, Namespace]
     """Those that exist, by name; one dictionary for the whole gateway, and only the service `namespaces` changes it."""
+    definitions: AttributeDefinitions
+    """The search attributes that namespaces have defined; the service `visibility` changes them."""
 
     def send(self, command: Command, caller: Caller = SYSTEM, wait: bool = True) -> "asyncio.Future[Any]":
         """Apply a run or start command in its run's order, without authorisation.

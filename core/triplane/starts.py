@@ -9,8 +9,16 @@ from uuid import uuid4
 from triplane.commands.runs import DuplicatePolicy, PlayRun, ResumeRun, StartChildRun, StartRun
 from triplane.engines.base import Engine, RunState
 from triplane.entities import Namespace, Run, RunDetail
-from triplane.errors import NamespaceNotFound, WorkflowExists
+from triplane.errors import InvalidFields, NamespaceNotFound, NotSupported, WorkflowExists
 from triplane.ids import new_run_id
+from triplane.visibility.attributes import wrong_values
+from triplane.visibility.definitions import AttributeDefinitions
+
+_REDRIVEN_OPTIONS = (
+    "execution_timeout_s", "run_timeout_s", "business_key", "priority", "fairness_key", "fairness_weight", "build_id",
+    "compatibility", "activity",
+)  # fmt: skip
+"""What the first start asked for and a redrive asks for again; the rest belongs to the run that failed."""
 
 MAX_PREPARING = 4
 """Definitions read at once; more starts wait their turn."""
@@ -30,12 +38,14 @@ class Starter:
     Attributes:
         namespaces: those that exist, shared with the gateway.
         settings: what `Preparation.settings` gives engines.
+        definitions: of search attributes, by namespace; shared with the gateway.
     """
 
     namespaces: dict[str, Namespace]
     definition_directories: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     make_run_id: Callable[[float | None], str] = new_run_id
+    definitions: AttributeDefinitions = field(default_factory=AttributeDefinitions)
     _slots: asyncio.Semaphore | None = None
 
     def check(self, command: StartRun) -> None:
@@ -43,9 +53,14 @@ class Starter:
 
         Raises:
             NamespaceNotFound
+            InvalidFields: of `search_attributes.<name>`.
         """
         if command.namespace not in self.namespaces:
             raise NamespaceNotFound(command.namespace)
+        if command.search_attributes:
+            wrong = wrong_values(command.search_attributes, self.definitions.of(command.namespace))
+            if wrong:
+                raise InvalidFields({f"search_attributes.{name}": sentences for name, sentences in wrong.items()})
 
     async def prepare(self, engine: Engine, command: StartRun) -> tuple[str, Mapping[str, Any]]:
         """Have the engine read what the start names. Returns the new run's id and what was read."""
@@ -130,6 +145,23 @@ class Starter:
                 parent=detail.parent,
             ),
         )
+
+    def redrive_of(self, run: Run, detail: RunDetail) -> StartRun:
+        """The start of the run that tries again what `run`, which is closed, did not achieve.
+
+        Raises:
+            NotSupported: it did not fail, or is of an engine whose input is more than what is kept with the run.
+        """
+        if run.status != "failed":
+            raise NotSupported(f"workflow {run.workflow_id!r} is {run.status}; only a failed or timed-out run can be redriven")
+        if run.engine != "durable":
+            raise NotSupported(f"a {run.engine} run cannot be redriven; start its workflow again")
+        options = {key: detail.options[key] for key in _REDRIVEN_OPTIONS if detail.options.get(key) is not None}
+        return StartRun(
+            namespace=run.namespace, workflow_id=run.workflow_id, engine=run.engine, workflow_type=run.workflow_type,
+            task_queue=run.task_queue, input=detail.input, memo=dict(detail.memo),
+            search_attributes=dict(detail.search_attributes), options={**options, "redriven_from_run_id": run.run_id},
+        )  # fmt: skip
 
     @staticmethod
     def resume_of(command: PlayRun) -> ResumeRun:

@@ -174,6 +174,7 @@ class Namespaces:
 
     async def _removed(self, space: Namespace) -> None:
         await remove_namespace(self._bus, space.name)
+        self._bus.definitions.forget(space.name)
         self._going.discard(space.name)
         log.info("namespace_removed: %s", space.name)
 

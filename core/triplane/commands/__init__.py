@@ -47,6 +47,7 @@ from triplane.commands.system import (
     ModelStepped,
 )
 from triplane.commands.tasks import HoldTasks, KillTasks, PollTasks, ReleaseTasks, TriggerTasks
+from triplane.commands.visibility import ArchiveRun, DefineSearchAttribute, RedriveRun, RemoveSearchAttribute
 from triplane.commands.workers import (
     ApproveUpdate,
     CompleteActivity,
@@ -78,19 +79,20 @@ ALL_COMMANDS: tuple[type[Command], ...] = (
     ApproveUpdate, RejectUpdate, RemoveWorker,
     ModelStarted, ModelStepped, ModelFailed, ExposeRun, *SCHEDULE_COMMANDS,
     CreateNamespace, UpdateNamespace, DeleteNamespace, SetExternalStorage, ProbeExternalStorage, RetentionPass,
+    DefineSearchAttribute, RemoveSearchAttribute, ArchiveRun, RedriveRun,
 )  # fmt: skip
 
 __all__ = [
-    "BackfillSchedule", "CreateSchedule", "DeleteSchedule", "PauseSchedule", "ResumeSchedule", "TriggerSchedule", "UpdateSchedule",
-    "ALL_COMMANDS", "Access", "AppendMessage", "ApproveUpdate", "AwaitUpdate", "ChildClosed", "Command", "CompleteActivity",
-    "CompleteQuery", "CompleteWorkflowTask",
-    "ContinueStep", "DeregisterTables", "DeregisterWorker", "DescribeAgent", "DuplicatePolicy", "ExposeRun", "FailActivity", "FailQuery",
-    "FailWorkflowTask", "FireTimer", "HeartbeatActivity", "HeartbeatWorker", "HeartbeatWorkflowTask", "HoldTasks",
-    "ExecuteOperation", "StartChildRun",
-    "JobSubmitFailed", "JobSubmitted", "KillTasks", "LeaseTask", "ModelFailed", "ModelStarted", "ModelStepped",
-    "PauseRun", "PlayRun", "PollTask", "PollTasks", "Query", "QueryRun", "ReadTaskHistory", "RegisterTables",
-    "RegisterWorker", "RejectUpdate", "ReleaseLease", "ReleaseTasks", "RemoveWorker",
-    "ReportJob", "Request", "ResumeRun", "RunCommand", "Scope",
-    "SetRepeatingActions", "SignalRun", "StartRun", "StopMode", "StopRun", "TriggerTasks", "UpdateRun",
-    "CreateNamespace", "DeleteNamespace", "ProbeExternalStorage", "RetentionPass", "SetExternalStorage", "UpdateNamespace",
+    "ALL_COMMANDS", "Access", "AppendMessage", "ApproveUpdate", "ArchiveRun", "AwaitUpdate", "BackfillSchedule",
+    "ChildClosed", "Command", "CompleteActivity", "CompleteQuery", "CompleteWorkflowTask", "ContinueStep",
+    "CreateNamespace", "CreateSchedule", "DefineSearchAttribute", "DeleteNamespace", "DeleteSchedule",
+    "DeregisterTables", "DeregisterWorker", "DescribeAgent", "DuplicatePolicy", "ExecuteOperation", "ExposeRun",
+    "FailActivity", "FailQuery", "FailWorkflowTask", "FireTimer", "HeartbeatActivity", "HeartbeatWorker",
+    "HeartbeatWorkflowTask", "HoldTasks", "JobSubmitFailed", "JobSubmitted", "KillTasks", "LeaseTask", "ModelFailed",
+    "ModelStarted", "ModelStepped", "PauseRun", "PauseSchedule", "PlayRun", "PollTask", "PollTasks",
+    "ProbeExternalStorage", "Query", "QueryRun", "ReadTaskHistory", "RedriveRun", "RegisterTables", "RegisterWorker",
+    "RejectUpdate", "ReleaseLease", "ReleaseTasks", "RemoveSearchAttribute", "RemoveWorker", "ReportJob", "Request",
+    "ResumeRun", "ResumeSchedule", "RetentionPass", "RunCommand", "Scope", "SetExternalStorage",
+    "SetRepeatingActions", "SignalRun", "StartChildRun", "StartRun", "StopMode", "StopRun", "TriggerSchedule",
+    "TriggerTasks", "UpdateNamespace", "UpdateRun", "UpdateSchedule",
 ]  # fmt: skip

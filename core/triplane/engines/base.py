@@ -83,6 +83,7 @@ class StepChanges:
     volatile_cleared: set[str] = field(default_factory=set)
     rows: list[Rows] = field(default_factory=list)
     detail_changed: bool = False
+    attributes_changed: bool = False
     run_changed: bool = False
     checkpoint: bytes | None = None
     effects: list[Effect] = field(default_factory=list)
@@ -137,6 +138,8 @@ class Step:
         """Replace fields of the run's detail (`output`, `memo`, `definition`, …)."""
         self.state.detail = evolve(self.state.detail, **changes)
         self.changes.detail_changed = True
+        if "search_attributes" in changes:
+            self.changes.attributes_changed = True
 
     def close(self, status: str, reason: str | None = None, output: Any = None) -> None:
         """End the run: every timer is cleared; `status` is one of `completed failed cancelled terminated`."""

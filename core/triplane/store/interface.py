@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from triplane.entities import Job, Namespace, Rows, Run, RunDetail, Task, TaskKey, Timer, Worker
+from triplane.entities import Job, Namespace, Rows, Run, RunDetail, SearchAttribute, Task, TaskKey, Timer, Worker
 from triplane.events import Event
-from triplane.queries import RunPage
+from triplane.queries import RunCount, RunPage
 from triplane.schedules.entities import Schedule, ScheduleEvent, SchedulePage
 from triplane.values import value
+from triplane.visibility.expressions import Search
 
 
 @value()
@@ -68,6 +69,8 @@ class Slice:
         workers: upserted; removed_workers: (namespace, worker_id).
         schedules: upserted; schedule_events: appended; forgotten_schedule_events: (namespace, schedule_id, last sequence to go).
         cleared: the run closed, so all its timers go.
+        indexed: what `detail` says for searches (attributes, business key, …) is new: the run's index rows are replaced.
+        attributes: definitions upserted; removed_attributes: (namespace, name).
     """
 
     cursor: int = 0
@@ -88,6 +91,9 @@ class Slice:
     schedules: Sequence[Schedule] = ()
     schedule_events: Sequence[ScheduleEvent] = ()
     forgotten_schedule_events: Sequence[tuple[str, str, int]] = ()
+    indexed: bool = False
+    attributes: Sequence[SearchAttribute] = ()
+    removed_attributes: Sequence[tuple[str, str]] = ()
     request: RequestRecord | None = None
     audit: Sequence[AuditRecord] = ()
 
@@ -103,6 +109,24 @@ class StoredRun:
     timers: list[Timer]
     tables: list[tuple[str, tuple[tuple[str, str], ...], int]]
     """(name, columns, row count)"""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs a search is for, and how far it looks; as `queries.RunSearch`, with the query read.
+
+    Attributes:
+        statuses: any of these, where there are any; hidden_types: none of these.
+        after: look behind this position; scan: at so many runs at most.
+    """
+
+    namespace: str
+    search: Search
+    workflow_type: str | None = None
+    statuses: tuple[str, ...] = ()
+    hidden_types: tuple[str, ...] = ()
+    after: str | None = None
+    scan: int = 2_000
 
 
 class Writer(Protocol):
@@ -147,6 +171,14 @@ class RunStore(Protocol):
         after: str | None,
     ) -> RunPage:
         """Newest runs of workflows, newest start first, as `ListRuns` asks."""
+        ...
+
+    def find(self, wanted: "RunFilter", limit: int) -> RunPage:
+        """Newest runs of workflows that `wanted` describes, in its order: at most `limit` of those looked at."""
+        ...
+
+    def count(self, wanted: "RunFilter") -> RunCount:
+        """How many there are among those looked at."""
         ...
 
     def chain(self, namespace: str, workflow_id: str) -> RunPage: ...
@@ -261,6 +293,12 @@ class RemovalStore(Protocol):
         ...
 
 
+class AttributeStore(Protocol):
+    """Definitions of search attributes."""
+
+    def all(self) -> list[SearchAttribute]: ...
+
+
 class AuditStore(Protocol):
     def read(self, namespace: str | None, workflow_id: str | None, limit: int) -> list[Mapping[str, Any]]:
         """Newest first."""
@@ -296,6 +334,9 @@ class Store(Protocol):
 
     @property
     def removals(self) -> RemovalStore: ...
+
+    @property
+    def attributes(self) -> AttributeStore: ...
 
     @property
     def audit(self) -> AuditStore: ...

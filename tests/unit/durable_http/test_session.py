@@ -234,7 +234,7 @@ async def test_versions_and_namespaces_are_checked_in_the_contracts_order(wire):
 
 def test_every_response_of_a_workflow_route_says_what_the_cli_demands():
     for _, path, route in ROUTES:
-        if not path.startswith("workflows"):
+        if not path.startswith("workflows") or path.endswith("/history/export"):
             continue
         assert route.operation is not None, path
         body = control_plane(route.operation, {"outcome": "x"}, "w", "n")

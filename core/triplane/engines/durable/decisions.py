@@ -20,8 +20,9 @@ from triplane.engines.durable import (
 from triplane.engines.durable.reading import group_keys, read_commands
 from triplane.engines.durable.state import NORMAL
 from triplane.engines.durable.turn import Turn, barrier_of
-from triplane.errors import LimitReached
+from triplane.errors import InvalidFields, LimitReached
 from triplane.payloads import decode, encode
+from triplane.visibility.attributes import MAX_ATTRIBUTES, wrong_values
 
 STEPS = frozenset({
     "schedule_activity", "start_timer", "record_side_effect", "record_version_marker", "upsert_search_attributes",
@@ -46,6 +47,7 @@ def complete(turn: Turn, report: CompleteWorkflowTask) -> dict[str, Any]:
     task = workflow_tasks.fence(turn, report)
     commands = read_commands(report.commands, task.update_id, turn.settings)
     _refuse_too_many(turn, commands)
+    _refuse_wrong_attributes(turn, commands)
     if report.message_cursors:
         messages.advance(turn, report.message_cursors)
     turn.withdraw_workflow_task()
@@ -86,6 +88,22 @@ def _is_repeated(turn: Turn, command: dict[str, Any]) -> bool:
         "parallel_group_base_sequence" in command
         and command["parallel_group_base_sequence"] + command["parallel_group_index"] <= turn.own.counter
     )
+
+
+def _refuse_wrong_attributes(turn: Turn, commands: list[dict[str, Any]]) -> None:
+    """Hold search attributes against their definitions: a wrong one fails the workflow task, never the run."""
+    merged: dict[str, Any] | None = None
+    for index, command in enumerate(commands):
+        if command["type"] != "upsert_search_attributes":
+            continue
+        definitions = turn.definitions.of(turn.state.run.namespace) if turn.definitions is not None else {}
+        wrong = wrong_values(command["attributes"], definitions)
+        merged = {**(turn.state.detail.search_attributes if merged is None else merged), **command["attributes"]}
+        merged = {key: value for key, value in merged.items() if value is not None}
+        if not wrong and len(merged) > MAX_ATTRIBUTES:
+            wrong = {"*": [f"The run would have {len(merged)} search attributes; the limit is {MAX_ATTRIBUTES}."]}
+        if wrong:
+            raise InvalidFields({f"commands.{index}.attributes.{name}": sentences for name, sentences in wrong.items()})
 
 
 def _leave_condition(turn: Turn, commands: list[dict[str, Any]], update_id: str) -> None:

@@ -45,6 +45,7 @@ from triplane.entities import FINAL_TASK_STATES
 from triplane.errors import NotSupported
 from triplane.events import EventType
 from triplane.operations.mapping import OperationMap
+from triplane.visibility.definitions import AttributeDefinitions
 
 Handler = Callable[[Turn, Any], Any]
 
@@ -58,6 +59,7 @@ class DurableEngine:
     Attributes:
         settings: `[engines.durable]`; may be replaced while serving.
         operations: which workflow carries out which service operation.
+        definitions: search attributes by namespace, which values that workflows set are held against; the gateway's own.
     """
 
     name: ClassVar[str] = "durable"
@@ -70,6 +72,7 @@ class DurableEngine:
     def __init__(self, settings: DurableSettings | None = None) -> None:
         self.settings = settings if settings is not None else DurableSettings()
         self.operations = OperationMap()
+        self.definitions = AttributeDefinitions()
 
     async def prepare(self, start: StartRun, preparation: Preparation) -> Mapping[str, Any]:
         return {}
@@ -102,7 +105,7 @@ class DurableEngine:
         for key in ("execution_timeout_s", "run_timeout_s"):
             if detail.options.get(key) is not None:
                 data[f"{key[:-2]}_seconds"] = detail.options[key]
-        for key in ("business_key", "continued_from_run_id"):
+        for key in ("business_key", "continued_from_run_id", "redriven_from_run_id"):
             if detail.options.get(key) is not None:
                 data[key] = detail.options[key]
         if detail.parent is not None:
@@ -126,7 +129,7 @@ class DurableEngine:
         handler = _HANDLERS.get(type(command))
         if handler is None:
             raise NotSupported(f"a durable run has no {command.name!r}", command=command.name)
-        turn = Turn(state, step, self.settings, self.operations)
+        turn = Turn(state, step, self.settings, self.operations, self.definitions)
         if not turn.is_host:
             return handler(turn, command)
         standalone.refuse(command)

@@ -75,6 +75,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "run_timeout_s": (_timeout, _SECONDS),
     "business_key": (_text, "must be text of at most 1024 characters"),
     "continued_from_run_id": (_text, "must be a run's id"),
+    "redriven_from_run_id": (_text, "must be a run's id"),
     "execution_deadline": (lambda value: _number(value, 0, MAX_TIME), "must be wall-clock seconds"),
     "memo_blob": (_memo_blob, "must be an encoded map"),
     "carried_children": (_children, "must be children as a run before left them"),

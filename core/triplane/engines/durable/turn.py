@@ -14,6 +14,7 @@ from triplane.engines.durable.state import NORMAL, Activity, Buffered, DurableSt
 from triplane.errors import LimitReached
 from triplane.events import Event
 from triplane.operations.mapping import OperationMap
+from triplane.visibility.definitions import AttributeDefinitions
 
 
 def barrier_of(group: Mapping[str, Any]) -> str:
@@ -22,14 +23,20 @@ def barrier_of(group: Mapping[str, Any]) -> str:
 
 
 class Turn:
-    """A run's state, the engine's own part of it, the step, the settings, and the service operations there are."""
+    """A run's state, the engine's own part of it, the step, the settings, and the operations and search attributes there are."""
 
-    __slots__ = ("operations", "own", "settings", "state", "step")
+    __slots__ = ("definitions", "operations", "own", "settings", "state", "step")
 
     def __init__(
-        self, state: RunState, step: Step, settings: DurableSettings, operations: OperationMap | None = None
+        self,
+        state: RunState,
+        step: Step,
+        settings: DurableSettings,
+        operations: OperationMap | None = None,
+        definitions: AttributeDefinitions | None = None,
     ) -> None:
         self.state, self.step, self.settings, self.operations = state, step, settings, operations
+        self.definitions = definitions
         self.own: DurableState = state.private
 
     @property

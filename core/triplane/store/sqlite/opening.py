@@ -10,6 +10,7 @@ import apsw
 
 from triplane.store.interface import Slice, StoreBroken
 from triplane.store.sqlite import integrity
+from triplane.store.sqlite.attributes import SqliteAttributeStore
 from triplane.store.sqlite.audit import SqliteAuditStore
 from triplane.store.sqlite.connection import DATABASE_NAME, Readers, open_writer
 from triplane.store.sqlite.histories import SqliteHistoryStore
@@ -50,6 +51,7 @@ class SqliteStore:
         self.schedules = SqliteScheduleStore(self._readers)
         forget = self.writer.forget if isinstance(self.writer, SqliteWriter) else lambda run_ids: None
         self.removals = SqliteRemovalStore(self._readers, writing, guard, forget)
+        self.attributes = SqliteAttributeStore(self._readers)
         self.audit = SqliteAuditStore(self._readers)
 
     def last_cursor(self) -> int:

@@ -5,11 +5,12 @@ from typing import Any
 import apsw
 
 from triplane.entities import Run, RunDetail, Task
-from triplane.queries import RunPage
-from triplane.store.interface import StoredRun
+from triplane.queries import RunCount, RunPage
+from triplane.store.interface import RunFilter, StoredRun
 from triplane.store.sqlite import tables, tasks
 from triplane.store.sqlite.codec import pack, unpack
 from triplane.store.sqlite.connection import Readers
+from triplane.store.sqlite.searches import Statement, statement
 
 INSERT_RUN = (
     "INSERT INTO runs (key, run_id, namespace, workflow_id, run_number, engine, workflow_type, task_queue, is_newest, status,"
@@ -189,6 +190,43 @@ class SqliteRunStore:
         rows: list[Any] = self._readers.get().execute(sql, (*parameters, limit + 1)).fetchall()
         following = str(rows[limit - 1][0]) if len(rows) > limit else None
         return RunPage(tuple((run_from(row), detail_from(row[15])) for row in rows[:limit]), following)
+
+    def find(self, wanted: RunFilter, limit: int) -> RunPage:
+        """Newest runs of workflows that `wanted` describes, in its order: at most `limit` of those looked at.
+
+        `next` is None only where there is nothing left to look at; until then a page may hold fewer than `limit`, even none.
+        """
+        sql = statement(wanted)
+        rows: list[Any] = (
+            self._readers.get()
+            .execute(
+                f"SELECT {_RUN_COLUMNS}, d.body FROM ({sql.keys}) s CROSS JOIN runs r ON r.key = s.key"
+                f" LEFT JOIN run_details d ON d.run = r.key WHERE {sql.where} ORDER BY s.key {sql.order} LIMIT ?",
+                (*sql.keys_with, *sql.where_with, limit + 1),
+            )
+            .fetchall()
+        )
+        following = str(rows[limit - 1][0]) if len(rows) > limit else self._following(wanted, sql)
+        return RunPage(tuple((run_from(row), detail_from(row[15])) for row in rows[:limit]), following)
+
+    def count(self, wanted: RunFilter) -> RunCount:
+        """How many there are among those looked at."""
+        sql = statement(wanted)
+        count: int = (
+            self._readers.get()
+            .execute(
+                f"SELECT count(*) FROM ({sql.keys}) s CROSS JOIN runs r ON r.key = s.key WHERE {sql.where}",
+                (*sql.keys_with, *sql.where_with),
+            )
+            .get
+        )
+        return RunCount(count, self._following(wanted, sql))
+
+    def _following(self, wanted: RunFilter, sql: Statement) -> str | None:
+        """Where to go on after all candidates of a statement; None if there are no more."""
+        last = "max" if sql.order == "ASC" else "min"
+        row = self._readers.get().execute(f"SELECT count(*), {last}(key) FROM ({sql.keys})", sql.keys_with).fetchone()
+        return str(row[1]) if row is not None and row[0] >= wanted.scan else None
 
     def chain(self, namespace: str, workflow_id: str) -> RunPage:
         """All runs of a workflow, oldest first; of a very long chain the newest `MAX_CHAIN`."""

@@ -10,7 +10,7 @@ import apsw
 
 from triplane.entities import Job, JobKey, Run, Task, TaskKey, Timer, Worker
 from triplane.store.interface import Slice, StoreBroken
-from triplane.store.sqlite import audit, histories, namespaces, requests, runs, schedules, tables, tasks, workers
+from triplane.store.sqlite import attributes, audit, histories, namespaces, requests, runs, schedules, tables, tasks, workers
 from triplane.store.sqlite.connection import meaning_of
 
 CHECKPOINT_PAGES = 4_000
@@ -41,6 +41,8 @@ class _Batch:
         self.opened: dict[int, Run] = {}
         self.runs: dict[int, tuple[_Known, Run, int]] = {}
         self.details: dict[int, tuple[Any, ...]] = {}
+        self.unindexed: set[int] = set()
+        self.indexed: dict[int, list[tuple[Any, ...]]] = {}
         self.events: list[tuple[Any, ...]] = []
         self.pruned: dict[tuple[int, str, str], None] = {}
         self.tasks: dict[tuple[int, TaskKey], Task] = {}
@@ -145,6 +147,8 @@ class SqliteWriter:
         self._execute(batch)
         self._write_workers(group)
         self._many(namespaces.UPSERT_NAMESPACE, [namespaces.namespace_row(n) for change in group for n in change.namespaces])
+        self._many(attributes.UPSERT_ATTRIBUTE, [attributes.attribute_row(a) for change in group for a in change.attributes])
+        self._many(attributes.DELETE_ATTRIBUTE, [key for change in group for key in change.removed_attributes])
         self._many(requests.UPSERT_REQUEST, [requests.request_row(c.request) for c in group if c.request is not None])
         scheduling = [change for change in group if change.schedules]
         if scheduling:
@@ -180,6 +184,10 @@ class SqliteWriter:
             batch.events.append((key, event.seq, body, known.head))
         if change.detail is not None:
             batch.details[key] = runs.detail_row(key, change.detail)
+            if change.indexed:
+                batch.indexed[key] = attributes.rows_of(key, run.namespace, change.detail)
+                if not change.opened:
+                    batch.unindexed.add(key)
         for task_key in change.pruned:
             batch.pruned[(key, *task_key)] = None
             batch.tasks.pop((key, task_key), None)
@@ -242,6 +250,9 @@ class SqliteWriter:
         self._many(runs.SUPERSEDE, supersede)
         self._many(runs.UPSERT_DETAIL, batch.details.values())
         self._many(histories.INSERT_EVENT, batch.events)
+        self._many(attributes.DELETE_ROWS, [(key,) for key in batch.unindexed])
+        self._many(attributes.INSERT_ROW, [row for rows in batch.indexed.values() for row in rows])
+        self._many(attributes.DELETE_SUPERSEDED, supersede)
         self._many(tasks.DELETE_TASK, batch.pruned)
         self._many(tasks.DELETE_JOBS, batch.pruned)
         self._many(tasks.UPSERT_TASK, [tasks.task_row(key, task) for (key, _), task in batch.tasks.items()])
