@@ -1,7 +1,7 @@
 """A route, a call that came by one, and the shape of what answers it."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from triplane.commands.base import Access
@@ -31,12 +31,15 @@ class Call:
 
     Attributes:
         params: named parts of the path; namespace: checked; query: the URL's; body: the JSON object.
+        headers: of the request, looked up by lower-case names; raw: the body as it came, for signatures.
     """
 
     params: Mapping[str, str]
     namespace: str
     query: Mapping[str, str]
     body: dict[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    raw: bytes = b""
 
 
 Handler = Callable[[Call], Awaitable[tuple[int, dict[str, Any]]]]

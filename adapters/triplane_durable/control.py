@@ -112,7 +112,7 @@ class ControlPlane:
                 duplicate_policy="fail" if policy == "reject" else policy,
             )
         )
-        started = reply["outcome"] == "started"
+        started, retained = reply["outcome"] == "started", {"retained": True} if reply.get("retained") else {}
         return 201 if started else 200, {
             "workflow_id": reply["workflow_id"],
             "run_id": reply["run_id"],
@@ -122,6 +122,7 @@ class ControlPlane:
             "business_key": options["business_key"],
             "payload_codec": "avro",
             "outcome": "started_new" if started else "returned_existing_active",
+            **retained,
         }
 
     def _payload(self, fields: Fields, name: str) -> Any:
@@ -230,7 +231,7 @@ class ControlPlane:
                 request_id=request_id, update_name=name, arguments=arguments,
             )
         )  # fmt: skip
-        body["update_id"] = reply["update_id"]
+        body |= {"update_id": reply["update_id"], "retained": bool(reply.get("retained", False))}
         if wait_for == "accepted":
             return 202, body | {"update_status": "accepted", "outcome": None}
         outcome = await self._connection.dispatch(

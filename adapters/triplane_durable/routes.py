@@ -3,11 +3,13 @@
 from typing import Any
 
 from triplane_durable.activities import StandaloneActivities
+from triplane_durable.bridge import Bridge
 from triplane_durable.calls import Route, RouteTable
 from triplane_durable.closed_runs import ClosedRunPlane
 from triplane_durable.control import ControlPlane
 from triplane_durable.messages import MessageStreams
 from triplane_durable.namespaces import NamespacePlane
+from triplane_durable.nexus import Nexus
 from triplane_durable.polls import Polls
 from triplane_durable.reading import ReadingPlane
 from triplane_durable.schedules import Schedules
@@ -27,6 +29,8 @@ PLANES = (
     ReadingPlane,
     SearchAttributePlane,
     ClosedRunPlane,
+    Nexus,
+    Bridge,
 )
 """Every group of routes; a session makes one of each for its connection."""
 

@@ -51,7 +51,7 @@ class Session:
                 return self._respond(route.plane, route, params, 400, wrong_version)
             namespace = self._namespace(request) if route.namespaced else ""
             body = read_object(request.body) if request.method != "GET" else {}
-            call = Call(params, namespace, request.query, body)
+            call = Call(params, namespace, request.query, body, request.headers, request.body)
             status, answer = await self._handlers[route.handler](call)
         except ValidationError as error:
             status, answer = refusal(InvalidFields(_field_errors(error)), route.plane)

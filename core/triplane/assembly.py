@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from triplane.administration.namespaces import Namespaces
 from triplane.administration.retention import Retention
 from triplane.auth import Authenticator
+from triplane.bridges import bridges_for
 from triplane.children import Children
 from triplane.config import Config, ConfigError, Problem
 from triplane.engines.base import Engine
@@ -66,6 +67,9 @@ def assemble(
 
     Args:
         on_broken: called when nothing can be made durable any more.
+
+    Raises:
+        ConfigError: a file that the config names cannot be used.
     """
     sections = {name: getattr(config.engines, name) for name in type(config.engines).model_fields}
     engines = {name: _engine(kind, sections.get(name)) for name, kind in plug_ins.engines.items()}
@@ -96,6 +100,7 @@ def assemble(
         limits=Limits(**config.limits.model_dump()),
         definition_directories=[str(directory) for directory in config.definitions.directories],
         engine_settings={**sections, "jobs": config.jobs, "platforms": config.platforms},
+        bridges=bridges_for(config),
         on_broken=on_broken,
     )
     return House(gateway, jobs)

@@ -8,6 +8,7 @@ from typing import Any
 
 from triplane.audit import audit_record
 from triplane.auth import Authenticator, Credential, Principal
+from triplane.bridges import Bridges
 from triplane.bus import Bus
 from triplane.clock import Clock, SystemClock
 from triplane.commands import ALL_COMMANDS
@@ -48,6 +49,7 @@ class Gateway:
         limits: Limits | None = None,
         definition_directories: Sequence[str] = (),
         engine_settings: Mapping[str, Any] | None = None,
+        bridges: Bridges | None = None,
         on_broken: Callable[[BaseException], None] | None = None,
     ) -> None:
         self.settings = settings
@@ -67,7 +69,7 @@ class Gateway:
         starter = Starter(self.namespaces, definition_directories, engine_settings or {}, definitions=definitions)
         services = [*services, Visibility(definitions)]
         self.bus = Bus(store, self.clock, engines, services, starter, on_broken or self._broken)
-        self.reads = Reads(store, self.bus.runs, self.namespaces, self.clock, definitions)
+        self.reads = Reads(store, self.bus.runs, self.namespaces, self.clock, definitions, bridges or Bridges())
         self.in_flight = 0
         self.draining = False
         self.broken: BaseException | None = None

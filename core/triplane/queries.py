@@ -281,6 +281,23 @@ class Expiry:
     run_ids: tuple[str, ...]
 
 
+class BridgeTargets(Query):
+    """→ tuple of globs that events of a bridge adapter may name; `*` for one that the config does not name.
+
+    Refused as unauthenticated where the adapter has a secret and the signature is not made with it.
+
+    Attributes:
+        body: the event as it came; signature: `sha256=` and 64 hexadecimal digits.
+    """
+
+    name: ClassVar[str] = "bridge_targets"
+    access: ClassVar[Access] = Access.WRITE
+
+    adapter: str = Field(max_length=128)
+    body: bytes = b""
+    signature: str | None = Field(default=None, max_length=256)
+
+
 class ReadAudit(Query):
     """→ list of audit records (dicts), newest first."""
 
@@ -293,6 +310,6 @@ class ReadAudit(Query):
 ALL_QUERIES: tuple[type[Query], ...] = (
     DescribeRun, ListRuns, ListActivities, ListChain, ReadHistory, TableNames, ReadTable, ListWorkers,
     DescribeSchedule, ListSchedules, ReadScheduleHistory, ListNamespaces, DescribeNamespace,
-    ExpiredRuns, ReadAudit,
+    ExpiredRuns, BridgeTargets, ReadAudit,
     FindRuns, CountRuns, ListSearchAttributes,
 )  # fmt: skip

@@ -3,12 +3,14 @@
 from typing import Any
 
 from triplane.auth import Principal
+from triplane.bridges import Bridges
 from triplane.clock import Clock
 from triplane.commands.base import Query, Scope
 from triplane.engines.durable.ids import HOST_TYPE
 from triplane.entities import Namespace
 from triplane.errors import NamespaceNotFound, RunNotFound, ScheduleNotFound, UnknownCommand, WorkflowNotFound
 from triplane.queries import (
+    BridgeTargets,
     CountRuns,
     DescribeNamespace,
     DescribeRun,
@@ -47,9 +49,16 @@ class Reads:
     """Every query, against the store and the committed views. Synchronous: each is a few indexed reads at most."""
 
     def __init__(
-        self, store: Store, runs: RunTable, namespaces: dict[str, Namespace], clock: Clock, definitions: AttributeDefinitions
+        self,
+        store: Store,
+        runs: RunTable,
+        namespaces: dict[str, Namespace],
+        clock: Clock,
+        definitions: AttributeDefinitions,
+        bridges: Bridges,
     ) -> None:
         self._store, self._runs, self._namespaces, self._clock, self._definitions = store, runs, namespaces, clock, definitions
+        self._bridges = bridges
         self._recent = RecentRows(store)
 
     def answer(self, query: Query, principal: Principal) -> Any:
@@ -125,6 +134,8 @@ class Reads:
                 before = space.expired_before(self._clock.now())
                 run_ids = self._store.removals.expired(space.name, before, query.limit)
                 return Expiry(space.retention_days, before, tuple(run_ids))
+            case BridgeTargets():
+                return self._bridges.targets(query.adapter, query.body, query.signature)
             case ReadAudit():
                 return self._store.audit.read(query.namespace, query.workflow_id, query.limit)
         raise UnknownCommand(f"nothing here answers {query.name!r}")

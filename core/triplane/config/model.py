@@ -179,6 +179,20 @@ class NamespaceSection(Section):
 NamespaceKey = Annotated[str, Field(pattern=r"^[a-z0-9._-]{1,128}$")]
 
 
+class BridgeSection(Section):
+    """`[bridge.NAME]`: an adapter that turns events of another system into starts, signals and updates."""
+
+    secret_file: ConfigPath | None = setting(
+        None, "File with the secret that events are signed with (HMAC-SHA256 of the body); none where their token is enough.", secret=True
+    )
+    targets: tuple[Annotated[str, Field(min_length=1, max_length=256)], ...] = setting(
+        ("*",), "Globs of the workflow types that events may start, and of types or ids that they may signal or update.", max_length=1_000
+    )
+
+
+BridgeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
+
+
 class Config(Section):
     """The whole file. `model_for` adds what the installed plug-ins bring: adapters, engines and platforms validate their own sections."""
 
@@ -192,6 +206,7 @@ class Config(Section):
     nexus: Nexus = setting({}, "Service operations: endpoint, service and operation by name, and the workflow that carries each out.")
     retention: RetentionSection = Field(default_factory=RetentionSection)
     namespaces: dict[NamespaceKey, NamespaceSection] = Field(default_factory=dict, max_length=1_000)
+    bridge: dict[BridgeName, BridgeSection] = Field(default_factory=dict, max_length=1_000)
     adapters: BaseModel
     engines: BaseModel
     platforms: dict[str, Any]

@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -43,6 +45,20 @@ async def wire(tmp_path: Path) -> AsyncIterator[Wire]:
     store = open_store(tmp_path / "data")
     gateway = Gateway(
         store, {"durable": DurableEngine()}, [Matching()], clock=ManualClock(), authenticator=Authenticator(owner_uid=os.getuid())
+    )
+    await gateway.start()
+    yield Wire(gateway)
+    await gateway.stop()
+    store.close()
+
+
+@asynccontextmanager
+async def served(directory: Path, *services: Any, role: str = "operator", **options: Any) -> AsyncIterator[Wire]:
+    """A session over a gateway with more services than the plain one, or another local role."""
+    store = open_store(directory)
+    authenticator = Authenticator(local_role=role, owner_uid=os.getuid())
+    gateway = Gateway(
+        store, {"durable": DurableEngine()}, [Matching(), *services], clock=ManualClock(), authenticator=authenticator, **options
     )
     await gateway.start()
     yield Wire(gateway)

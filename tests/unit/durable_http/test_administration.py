@@ -1,6 +1,5 @@
 """Namespaces, external storage and system passes over the wire (contract section 2.6), as an administrator asks."""
 
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,30 +7,14 @@ import pytest
 
 from triplane.administration.namespaces import Namespaces
 from triplane.administration.retention import Retention
-from triplane.auth import Authenticator
-from triplane.clock import ManualClock
 from triplane.commands import StartRun, StopRun
-from triplane.engines.durable import DurableEngine
-from triplane.gateway import Gateway
-from triplane.matching import Matching
-from triplane.store.sqlite import open_store
-from unit.durable_http.conftest import CONTROL, Wire
+from unit.durable_http.conftest import CONTROL, Wire, served
 
 
 @pytest.fixture
 async def admin(tmp_path: Path) -> AsyncIterator[Wire]:
-    store = open_store(tmp_path / "data")
-    gateway = Gateway(
-        store,
-        {"durable": DurableEngine()},
-        [Matching(), Namespaces(data_dir=tmp_path / "data"), Retention()],
-        clock=ManualClock(),
-        authenticator=Authenticator(local_role="admin", owner_uid=os.getuid()),
-    )
-    await gateway.start()
-    yield Wire(gateway)
-    await gateway.stop()
-    store.close()
+    async with served(tmp_path / "data", Namespaces(data_dir=tmp_path / "data"), Retention(), role="admin") as wire:
+        yield wire
 
 
 async def test_a_namespace_lives_as_the_contract_says(admin: Wire) -> None:
