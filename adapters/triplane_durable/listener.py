@@ -1,13 +1,10 @@
 """The HTTP socket: bytes to sessions and back, with the checks that belong to HTTP itself."""
 
-import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote
-
-from aiohttp import web
+from urllib.parse import parse_qsl, unquote
 
 from triplane.adapter import AdapterError
 from triplane.auth import BearerToken, Credential, LoopbackPeer
@@ -15,11 +12,10 @@ from triplane.connection import Connection
 from triplane.errors import GatewayError
 from triplane.gateway import Gateway
 from triplane.origins import is_this_machine, origin_allowed
-from triplane_durable.answer import Answer, fits
 from triplane_durable.config import DurableConfig
 from triplane_durable.contract import cluster_info
 from triplane_durable.frames import Request, Response, iso_time
-from triplane_durable.http_server import HttpServer
+from triplane_durable.http import HttpRequest, HttpResponse, HttpServer
 from triplane_durable.refusals import refusal
 from triplane_durable.session import Session
 
@@ -27,7 +23,7 @@ log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 1_000
 MAX_KNOWN_HOSTS = 100
-STOP_S = 5.0
+MAX_QUERY_FIELDS = 100
 JSON = "application/json"
 NO_QUERY: Mapping[str, str] = {}
 
@@ -39,7 +35,7 @@ class Listener:
         self._gateway, self._config = gateway, config
         self._sessions: OrderedDict[Credential, tuple[Connection, Session]] = OrderedDict()
         self._known_hosts: set[str] = set()
-        self._runner: web.ServerRunner | None = None
+        self._server: HttpServer | None = None
         self.port = config.port
 
     async def start(self) -> None:
@@ -48,46 +44,38 @@ class Listener:
         Raises:
             AdapterError: the address cannot be bound.
         """
-        server = HttpServer(self._handle, access_log=None, handler_cancellation=True)
-        runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=STOP_S)
-        await runner.setup()
-        site = web.TCPSite(runner, self._config.host, self._config.port, reuse_address=True, backlog=1_024)
+        server = HttpServer(self._handle, self._refuse, self._config.max_body_bytes)
         try:
-            await site.start()
+            await server.start(self._config.host, self._config.port)
         except OSError as error:
-            await runner.cleanup()
             raise AdapterError(
                 f"cannot listen on {self._config.host}:{self._config.port} for HTTP ({error.strerror or error}); "
                 "set adapters.durable.host and adapters.durable.port"
             ) from error
-        self._runner = runner
-        self.port = runner.addresses[0][1]
+        self._server = server
+        self.port = server.port
 
     async def stop(self, deadline: float) -> None:
         """Answer what is in hand, then close."""
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            try:
-                async with asyncio.timeout(max(0.1, deadline)):
-                    await runner.cleanup()
-            except TimeoutError:
-                log.warning("durable_stop_cut: some requests were not answered within %.1f s", deadline)
+        server, self._server = self._server, None
+        if server is not None and not await server.stop(max(0.1, deadline)):
+            log.warning("durable_stop_cut: some requests were not answered within %.1f s", deadline)
         for connection, _ in self._sessions.values():
             await connection.close()
         self._sessions.clear()
 
     # ---- one request -----------------------------------------------------------------------------------------------
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        path = request.rel_url.raw_path
+    async def _handle(self, request: HttpRequest) -> HttpResponse:
+        path, headers = request.target, request.headers
         if path != "/api" and not path.startswith("/api/"):
             return _json(404, {"reason": "route_not_found", "message": "Everything here is under /api."})
-        wrong = self._wrong_place(request)
+        wrong = self._wrong_place(headers)
         if wrong is not None:
             return wrong
         segments = tuple(path[5:].split("/")) if len(path) > 5 else ()
         if "%" in path:
-            segments = tuple(unquote(part) for part in segments)
+            segments = tuple([unquote(part) for part in segments])
         if request.method == "GET" and len(segments) == 1 and segments[0] in ("health", "ready"):
             return self._health(segments[0])
         try:
@@ -96,52 +84,34 @@ class Listener:
             return _json(*refusal(error, "worker" if segments[:1] == ("worker",) else "control"))
         if request.method == "GET" and segments == ("cluster", "info"):
             return _json(200, cluster_info(self._config, self._gateway.clock.now()))
-        body = b""
-        if request.body_exists:
-            if request.content_type != JSON:
-                return _json(415, {"reason": "unsupported_media_type", "message": "Send Content-Type: application/json."})
-            length = request.content_length
-            if length is not None and length > self._config.max_body_bytes:
-                return self._too_large()
-            try:
-                body = await self._read(request)
-            except _BodyTooLarge:
-                return self._too_large()
-            except web.RequestPayloadError as error:
-                said = " ".join(str(error).split())[:300]
-                return _json(400, {"reason": "malformed_request", "message": f"The body cannot be read: {said}"})
-        query = request.query if request.rel_url.raw_query_string else NO_QUERY
-        response = await session.receive(Request(request.method, segments, query, request.headers, body))
-        text = response.encode()
-        if fits(request, response.status, text):
-            return Answer(response.status, text, response.headers)
-        return web.Response(status=response.status, body=text, content_type=JSON, headers=dict(response.headers))
+        if request.body and not _is_json(headers):
+            return _json(415, {"reason": "unsupported_media_type", "message": "Send Content-Type: application/json."})
+        query = _query(request.query) if request.query else NO_QUERY
+        response = await session.receive(Request(request.method, segments, query, headers, request.body))
+        return HttpResponse(response.status, response.encode(), response.headers)
 
-    async def _read(self, request: web.BaseRequest) -> bytes:
-        if request.content.is_eof() and request.content.total_bytes <= self._config.max_body_bytes:
-            # Most bodies are short and came with their head: there is nothing to wait for.
-            return request.content.read_nowait()
-        chunks, size = [], 0
-        async for chunk in request.content.iter_any():
-            size += len(chunk)
-            if size > self._config.max_body_bytes:
-                raise _BodyTooLarge
-            chunks.append(chunk)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    def _refuse(self, status: int, said: str) -> HttpResponse:
+        """The answer to what never became a request, and to what we failed on."""
+        if status == 413:
+            most = self._config.max_body_bytes
+            message = f"The body is larger than {most} bytes (adapters.durable.max_body_bytes)."
+            return _json(413, {"reason": "payload_too_large", "message": message})
+        if status < 500:
+            message = f"This is not a request that can be read: {' '.join(said.split())[:300]}"
+            return _json(status, {"reason": "malformed_request", "message": message})
+        if status == 503:
+            return _json(503, {"reason": "too_many_connections", "message": said})
+        return _json(status, {"reason": "internal", "message": "The server failed to answer; it has been logged."})
 
-    def _too_large(self) -> web.Response:
-        message = f"The body is larger than {self._config.max_body_bytes} bytes (adapters.durable.max_body_bytes)."
-        return _json(413, {"reason": "payload_too_large", "message": message})
-
-    def _wrong_place(self, request: web.BaseRequest) -> web.Response | None:
+    def _wrong_place(self, headers: Mapping[str, str]) -> HttpResponse | None:
         """Refuse foreign hosts and origins, so that a web page cannot reach the gateway through a visitor's browser."""
-        host = request.headers.get("Host", "")
+        host = headers.get("host", "")
         if host not in self._known_hosts and not self._is_our_name(host):
             message = f"This gateway does not go by the name {host[:200]!r} (adapters.durable.allowed_hosts)."
             return _json(421, {"reason": "host_not_allowed", "message": message})
-        origin = request.headers.get("Origin")
-        if not origin_allowed(origin, self._config.allowed_origins):
-            message = f"Pages from {(origin or '')[:200]!r} may not call this gateway (adapters.durable.allowed_origins)."
+        origin = headers.get("origin")
+        if origin is not None and not origin_allowed(origin, self._config.allowed_origins):
+            message = f"Pages from {origin[:200]!r} may not call this gateway (adapters.durable.allowed_origins)."
             return _json(403, {"reason": "origin_not_allowed", "message": message})
         return None
 
@@ -155,9 +125,9 @@ class Listener:
             self._known_hosts.add(host)
         return True
 
-    def _session(self, request: web.BaseRequest) -> Session:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        peer = request.remote or ""
+    def _session(self, request: HttpRequest) -> Session:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        peer = request.peer
         credential: Credential
         if self._gateway.authenticator.has_tokens and scheme.lower() == "bearer" and token:
             credential = BearerToken(token.strip())
@@ -178,7 +148,7 @@ class Listener:
             self._gateway.spawn(oldest.close(), "close the connection used least lately")
         return session
 
-    def _health(self, which: str) -> web.Response:
+    def _health(self, which: str) -> HttpResponse:
         readiness = self._gateway.readiness()
         if which == "ready":
             return _json(200 if readiness["status"] == "ready" else 503, readiness)
@@ -191,9 +161,18 @@ class Listener:
         return _json(200 if well else 503, body)
 
 
-class _BodyTooLarge(Exception):
-    pass
+def _json(status: int, body: Any) -> HttpResponse:
+    return HttpResponse(status, Response(status, body).encode())
 
 
-def _json(status: int, body: Any) -> web.Response:
-    return web.Response(status=status, body=Response(status, body).encode(), content_type=JSON)
+def _is_json(headers: Mapping[str, str]) -> bool:
+    kind = headers.get("content-type", "")
+    return kind == JSON or kind.partition(";")[0].strip().lower() == JSON
+
+
+def _query(text: str) -> Mapping[str, str]:
+    """The first value of each parameter."""
+    found: dict[str, str] = {}
+    for name, value in parse_qsl(text, keep_blank_values=True, separator="&")[:MAX_QUERY_FIELDS]:
+        found.setdefault(name, value)
+    return found

@@ -29,12 +29,12 @@ E = TypeVar("E", "Run", "RunDetail", "Task", "Job")
 def evolve(entity: E, **changes: Any) -> E:
     """A copy of a frozen entity with some fields replaced; cheaper than `dataclasses.replace`, and unchecked."""
     new = object.__new__(type(entity))
-    # The whole dictionary at once: these classes are frozen, have no slots, and this runs several times in every step.
-    object.__setattr__(new, "__dict__", entity.__dict__ | changes)
+    # The whole dictionary at once: these classes have no slots, and this runs several times in every step.
+    new.__dict__ = entity.__dict__ | changes
     return new
 
 
-@dataclass(frozen=True)
+@value(slots=False)
 class Run:
     """One execution of a workflow: the small row that changes with nearly every step.
 
@@ -78,7 +78,7 @@ class Run:
         return self.closed is None
 
 
-@dataclass(frozen=True)
+@value(slots=False)
 class RunDetail:
     """The larger, seldom changed part of a run: written at the start, at the end, and when it changes.
 
@@ -100,7 +100,7 @@ class RunDetail:
     parent: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True)
+@value(slots=False)
 class Task:
     """A unit of work in a run, as every wire shows it.
 
@@ -133,7 +133,7 @@ class Task:
         return (self.cycle, self.name)
 
 
-@dataclass(frozen=True)
+@value(slots=False)
 class Job:
     """One attempt at a task.
 

@@ -18,7 +18,11 @@ def check_options(options: Mapping[str, Any]) -> None:
     Raises:
         InvalidFields: by `options.<name>`.
     """
-    errors = {f"options.{name}": [sentence] for name, (good, sentence) in _CHECKS.items() if name in options and not good(options[name])}
+    errors = {}
+    for name, option in options.items():
+        check = _CHECKS.get(name)
+        if check is not None and not check[0](option):
+            errors[f"options.{name}"] = [check[1]]
     if errors:
         raise InvalidFields(errors)
 
