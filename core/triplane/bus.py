@@ -15,6 +15,7 @@ from triplane.committer import Committer, Pending
 from triplane.deltas import Delta
 from triplane.effects import Dispatch, Effect, VisitParent
 from triplane.engines.base import Engine, RunState, Step
+from triplane.entities import Timer
 from triplane.errors import (
     CannotNow,
     GatewayError,
@@ -48,7 +49,7 @@ class _Context:
     live: LiveRun
     delta: Delta
     effects: Sequence[Effect] = ()
-    timers: Mapping[str, Any] = field(default_factory=dict)
+    timers: Mapping[str, Timer | None] = field(default_factory=dict)
 
 
 class Bus:
@@ -286,6 +287,7 @@ class Bus:
             context = _Context(live, delta, changes.effects, changes.timers)
             self._committer.submit(Pending(stored, reply, future if wait else None, context, linked))
         else:
+            self._set_timers(run.run_id, changes.timers)
             self._run_effects(changes.effects)
             if ask is not None and future is not None and wait:
                 audit = ask.audit(step.now, run.workflow_id, run.run_id)
@@ -328,13 +330,10 @@ class Bus:
                 live.view = advance_view(live.view, delta)
                 deltas.append(delta)
                 effects.extend(context.effects)
-                run_id = delta.run.run_id
-                for timer_id, timer in context.timers.items():
-                    if timer is not None:
-                        self.timers.set(run_id, timer_id, timer.fire_at)
-                    else:
-                        self.timers.clear(run_id, timer_id)
+                if context.timers:
+                    self._set_timers(delta.run.run_id, context.timers)
                 if delta.closed:
+                    run_id = delta.run.run_id
                     if self.closings:
                         self.closings.tell(run_id, live.view)
                     if live.pending == 0:
@@ -344,6 +343,13 @@ class Bus:
                 pending.future.set_result(pending.reply)
         self.hub.publish(deltas)
         self._run_effects(effects)
+
+    def _set_timers(self, run_id: str, changed: Mapping[str, Timer | None]) -> None:
+        for timer_id, timer in changed.items():
+            if timer is not None:
+                self.timers.set(run_id, timer_id, timer.fire_at)
+            else:
+                self.timers.clear(run_id, timer_id)
 
     def _on_failed(self, group: Sequence[Pending], error: GatewayError) -> None:
         # Nothing of the group is on disk: what these runs look like in memory is a future that did not happen.

@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 EVERY_S = 60.0
 AT_ONCE = 1_000
 """Records in one transaction, so that commands never wait long for it."""
+WARM_AT_ONCE = 1_000
+WARM_PAUSE_S = 0.005
+"""Rows read ahead at a time, and the pause in between: an interruption of about a millisecond each."""
 
 
 class Housekeeping:
@@ -27,6 +30,7 @@ class Housekeeping:
 
     async def start(self, bus: BusPort) -> None:
         self._bus = bus
+        bus.spawn(self._warm(), "read ahead")
         bus.spawn(self._run(), "housekeeping")
 
     def handle(self, command: Command, caller: Caller) -> Any:
@@ -40,6 +44,10 @@ class Housekeeping:
 
     async def stop(self) -> None:
         """The bus ends its task."""
+
+    async def _warm(self) -> None:
+        while self._bus.store.runs.warm(WARM_AT_ONCE):
+            await asyncio.sleep(WARM_PAUSE_S)
 
     async def _run(self) -> None:
         while True:

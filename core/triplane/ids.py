@@ -18,8 +18,7 @@ def new_run_id(now: float | None = None) -> str:
         # 60 bits of time and counter: strictly growing, also within a millisecond and when the clock steps back.
         stamp = max(milliseconds << 12, _last + 1)
         _last = stamp
-    milliseconds, counter = stamp >> 12, stamp & 0xFFF
-    return _as_text(milliseconds, counter, _tails.getrandbits(62))
+    return _as_text(stamp, _tails.getrandbits(62))
 
 
 def derived_run_id(now: float, name: str) -> str:
@@ -29,9 +28,11 @@ def derived_run_id(now: float, name: str) -> str:
         now: wall-clock seconds; name: different for everything that gets an id this way.
     """
     digest = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=10).digest(), "big")
-    return _as_text(int(now * 1_000), digest >> 68, digest & ((1 << 62) - 1))
+    return _as_text(int(now * 1_000) << 12 | digest >> 68, digest & ((1 << 62) - 1))
 
 
-def _as_text(milliseconds: int, counter: int, tail: int) -> str:
-    text = f"{(milliseconds & ((1 << 48) - 1)) << 80 | 0x7 << 76 | counter << 64 | 0b10 << 62 | tail:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+def _as_text(stamp: int, tail: int) -> str:
+    return (
+        f"{stamp >> 28 & 0xFFFFFFFF:08x}-{stamp >> 12 & 0xFFFF:04x}-7{stamp & 0xFFF:03x}"
+        f"-{0x8000 | tail >> 48:04x}-{tail & 0xFFFFFFFFFFFF:012x}"
+    )

@@ -2,7 +2,7 @@
 
 from triplane.deltas import Delta
 from triplane.engines.base import Engine, Step
-from triplane.entities import Timer, evolve
+from triplane.entities import evolve
 from triplane.queries import RunView
 from triplane.store.interface import Slice
 from triplane.visibility.attributes import has_index_rows
@@ -16,11 +16,6 @@ def finish_step(engine: Engine, step: Step, cursor: int, opened: bool) -> tuple[
     detail = state.detail if changes.detail_changed or opened else None
     events, tasks, jobs = tuple(changes.events), tuple(changes.tasks.values()), tuple(changes.jobs.values())
     pruned, rows = tuple(changes.pruned), tuple(changes.rows)
-    timers: dict[str, Timer | None] = {
-        timer_id: timer
-        for timer_id, timer in changes.timers.items()
-        if timer_id not in (changes.volatile_cleared if timer is None else state.volatile_timers)
-    }
     stored = Slice(
         cursor=cursor,
         run=run,
@@ -31,7 +26,7 @@ def finish_step(engine: Engine, step: Step, cursor: int, opened: bool) -> tuple[
         tasks=tasks,
         pruned=pruned,
         jobs=jobs,
-        timers=timers,
+        timers=step.durable_timers() if changes.timers else {},
         rows=rows,
         checkpoint=changes.checkpoint,
         indexed=changes.attributes_changed or (opened and has_index_rows(state.detail)),

@@ -1,7 +1,6 @@
 """Running a gateway: open, start, announce, wait, drain. The one place that starts adapters, known by entry point only."""
 
 import asyncio
-import gc
 import resource
 import signal
 import time
@@ -11,6 +10,7 @@ from typing import Any
 from triplane.adapter import Adapter, AdapterError
 from triplane.assembly import PlugIns, assemble
 from triplane.auth import Authenticator, is_loopback
+from triplane.collecting import Collector
 from triplane.config import Config, ConfigError, Problem
 from triplane.credentials import authenticator_for
 from triplane.errors import AlreadyOwned
@@ -50,7 +50,6 @@ async def serve(
     stop = stop or asyncio.Event()
     _stop_on_signals(stop)
     _allow_many_files()
-    _collect_seldom()
     try:
         store = open_store(config.gateway.data_dir)
     except AlreadyOwned as error:
@@ -83,9 +82,12 @@ async def _serve_from(
     started: dict[str, Adapter] = {}
     house = assemble(config, store, plug_ins, authenticator, on_broken)
     gateway = house.gateway
+    collector = Collector(lambda: gateway.bus.hub.cursor)
     starting = "the store"
     try:
         open_runs = await gateway.start()
+        collector.start()
+        gateway.spawn(collector.run(), "collector")
         log.info("store_opened", data_dir=str(config.gateway.data_dir), open_runs=open_runs)
         for name in config.enabled_adapters():
             if stop.is_set():
@@ -106,6 +108,7 @@ async def _serve_from(
         raise CannotServe(f"{starting} cannot be started: {error}") from error
     finally:
         await _drain(gateway, started, config.gateway.drain_s)
+        collector.stop()
     if failures:
         announce(f"triplane: stopped because the store failed: {failures[0]}")
         return 1
@@ -175,12 +178,3 @@ def _allow_many_files() -> None:
     wanted = min(hard, 1 << 20) if hard != resource.RLIM_INFINITY else 1 << 20
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _collect_seldom() -> None:
-    """Tune the collector: what a gateway allocates most (runs, events, views) lives long and has no cycles.
-
-    With the defaults a third of the CPU of a start goes into walking those again and again.
-    """
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)

@@ -6,6 +6,7 @@ on the event loop's thread. Source: architecture, section "Faces".
 
 import asyncio
 import heapq
+from collections import OrderedDict
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, Final
@@ -56,7 +57,7 @@ class FaceManager:
         self._waiting: dict[str, Run] = {}
         self._is_full = False
         self._again: dict[str, tuple[float, Run]] = {}
-        self._young: dict[str, Run] = {}
+        self._young: OrderedDict[str, Run] = OrderedDict()
         self._retained: dict[str, tuple[float, FaceDirectory, bool]] = {}
         self._opening: dict[str, asyncio.Task[Face]] = {}
         # A lock lives as long as somebody holds it or waits for it.
@@ -239,7 +240,8 @@ class FaceManager:
         while True:
             await asyncio.sleep(TICK_S)
             now = self._gateway.clock.now()
-            for run_id, run in tuple(self._young.items()):
+            while self._young:
+                run_id, run = next(iter(self._young.items()))
                 if due(run, self.config.expose_after_s) > now:
                     break
                 del self._young[run_id]

@@ -6,6 +6,7 @@ type is exposed. Source: architecture, section "Faces".
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Final
 
 from triplane.entities import Run
@@ -22,7 +23,12 @@ def is_delayed(run: Run) -> bool:
 
 def is_exposed(run: Run, globs: Sequence[str]) -> bool:
     """Whether the run may have a face at all; `globs` are matched against the type of a durable run."""
-    return not is_delayed(run) or any(fnmatchcase(run.workflow_type, glob) for glob in globs)
+    return not is_delayed(run) or _matches(run.workflow_type, tuple(globs))
+
+
+@lru_cache(maxsize=1_000)
+def _matches(workflow_type: str, globs: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(workflow_type, glob) for glob in globs)
 
 
 def due(run: Run, expose_after_s: float) -> float:

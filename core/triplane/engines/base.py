@@ -271,11 +271,21 @@ class Step:
 
     @property
     def dirty(self) -> bool:
-        """Whether anything has been changed in this step."""
+        """Whether this step changed anything that is stored."""
         c = self.changes
         return bool(
-            c.run_changed or c.detail_changed or c.tasks or c.pruned or c.jobs or c.timers or c.rows or c.checkpoint
-        )
+            c.run_changed or c.detail_changed or c.tasks or c.pruned or c.jobs or c.rows or c.checkpoint
+            or (c.timers and self.durable_timers())
+        )  # fmt: skip
+
+    def durable_timers(self) -> dict[str, Timer | None]:
+        """Those of the changed timers that are stored: not the ones set (or cleared) in memory only."""
+        changes, volatile = self.changes, self.state.volatile_timers
+        return {
+            timer_id: timer
+            for timer_id, timer in changes.timers.items()
+            if timer_id not in (changes.volatile_cleared if timer is None else volatile)
+        }
 
 
 class Preparation(Protocol):

@@ -145,6 +145,10 @@ class Writer(Protocol):
 class RunStore(Protocol):
     """Runs and what belongs to them."""
 
+    def warm(self, limit: int) -> bool:
+        """Read ahead, at most `limit` rows of it, what makes look-ups quick. Returns whether there is more to read."""
+        ...
+
     def current_run_id(self, namespace: str, workflow_id: str) -> str | None:
         """The newest run of a workflow, or None."""
         ...

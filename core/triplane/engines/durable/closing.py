@@ -77,10 +77,10 @@ def stop(turn: Turn, command: StopRun) -> dict[str, Any]:
 
 
 def set_deadlines(turn: Turn) -> None:
-    """Watch the run's own timeout and that of its whole chain."""
+    """Watch the run's own timeout and that of its whole chain. In memory only: both follow from what is stored."""
     limits = deadlines(turn)
     if limits:
-        turn.step.set_timer(RUN_TIMER, min(limits.values()))
+        turn.step.set_timer(RUN_TIMER, min(limits.values()), durable=False)
 
 
 def deadlines(turn: Turn) -> dict[str, float]:

@@ -163,6 +163,7 @@ class DurableEngine:
 
     def recover(self, state: RunState, step: Step) -> None:
         turn = Turn(state, step, self.settings)
+        closing.set_deadlines(turn)
         workflow_tasks.recover(turn)
         for activity in turn.own.activities.values():
             activities.recover(turn, activity)

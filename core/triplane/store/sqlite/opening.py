@@ -14,6 +14,7 @@ from triplane.store.sqlite.attributes import SqliteAttributeStore
 from triplane.store.sqlite.audit import SqliteAuditStore
 from triplane.store.sqlite.connection import DATABASE_NAME, Readers, open_writer
 from triplane.store.sqlite.histories import SqliteHistoryStore
+from triplane.store.sqlite.known_ids import KnownIds
 from triplane.store.sqlite.lock import DirectoryLock
 from triplane.store.sqlite.migrations import check_version, known_migrations, migrate
 from triplane.store.sqlite.namespaces import SqliteNamespaceStore
@@ -24,6 +25,9 @@ from triplane.store.sqlite.schedules import SqliteScheduleStore
 from triplane.store.sqlite.tables import SqliteTableStore
 from triplane.store.sqlite.workers import SqliteWorkerStore
 from triplane.store.sqlite.writer import SqliteWriter
+
+WARM_AT_ONCE = 50_000
+"""Workflow ids that are read in before the store is open; what is more is for `RunStore.warm`, later."""
 
 
 class ReadOnlyWriter:
@@ -40,9 +44,9 @@ class SqliteStore:
     def __init__(self, path: Path, vfs: str | None, lock: DirectoryLock | None, writing: apsw.Connection | None) -> None:
         self._lock, self._writing, self._closed = lock, writing, False
         self._readers = Readers(path, vfs)
-        guard = threading.Lock()
-        self.writer: SqliteWriter | ReadOnlyWriter = ReadOnlyWriter() if writing is None else SqliteWriter(writing, guard)
-        self.runs = SqliteRunStore(self._readers)
+        guard, known = threading.Lock(), KnownIds()
+        self.writer: SqliteWriter | ReadOnlyWriter = ReadOnlyWriter() if writing is None else SqliteWriter(writing, guard, known)
+        self.runs = SqliteRunStore(self._readers, known)
         self.histories = SqliteHistoryStore(self._readers)
         self.tables = SqliteTableStore(self._readers)
         self.requests = SqliteRequestStore(self._readers, writing, guard)
@@ -103,7 +107,9 @@ def open_store(directory: str | os.PathLike[str], vfs: str | None = None, readon
     try:
         connection = open_writer(path / DATABASE_NAME, vfs)
         migrate(connection, known_migrations())
-        return SqliteStore(path / DATABASE_NAME, vfs, lock, connection)
+        store = SqliteStore(path / DATABASE_NAME, vfs, lock, connection)
+        store.runs.warm(WARM_AT_ONCE)
+        return store
     except BaseException as error:
         if connection is not None:
             connection.close(True)

@@ -10,15 +10,16 @@ from triplane.store.interface import RunFilter, StoredRun
 from triplane.store.sqlite import tables, tasks
 from triplane.store.sqlite.codec import pack, unpack
 from triplane.store.sqlite.connection import Readers
+from triplane.store.sqlite.known_ids import KnownIds
 from triplane.store.sqlite.searches import Statement, statement
 
 INSERT_RUN = (
     "INSERT INTO runs (key, run_id, namespace, workflow_id, run_number, engine, workflow_type, task_queue, is_newest, status,"
     " created, updated, closed, cursor, history_length, history_head, body) VALUES (?,?,?,?,?,?,?,?,1,?,?,?,?,?,?,?,?)"
 )
-UPDATE_RUN = (
-    "UPDATE runs SET status = ?, updated = ?, closed = ?, cursor = ?, history_length = ?, history_head = ?, body = ? WHERE key = ?"
-)
+UPDATE_RUN = "UPDATE runs SET status = ?, updated = ?, cursor = ?, history_length = ?, history_head = ?, body = ? WHERE key = ?"
+CLOSE_RUN = "UPDATE runs SET closed = ? WHERE key = ?"
+"""Apart from `UPDATE_RUN`, because an update that names `closed` also writes the index of open runs."""
 SUPERSEDE = "UPDATE runs SET is_newest = 0 WHERE namespace = ? AND workflow_id = ? AND run_number = ?"
 UPSERT_DETAIL = "INSERT INTO run_details VALUES (?,?) ON CONFLICT DO UPDATE SET body = excluded.body"
 UPSERT_CHECKPOINT = "INSERT INTO checkpoints VALUES (?,?) ON CONFLICT DO UPDATE SET body = excluded.body"
@@ -29,6 +30,9 @@ MAX_CHAIN = 10_000
 _RUN_COLUMNS = (
     "r.key, r.namespace, r.workflow_id, r.run_id, r.run_number, r.engine, r.workflow_type, r.task_queue, r.status,"
     " r.created, r.updated, r.closed, r.history_length, r.cursor, r.body"
+)
+_SELECT_IDS = (
+    "SELECT DISTINCT namespace, workflow_id FROM runs WHERE (namespace, workflow_id) > (?, ?) ORDER BY namespace, workflow_id LIMIT ?"
 )
 _SELECT_RUN = f"SELECT {_RUN_COLUMNS}, d.body FROM runs r LEFT JOIN run_details d ON d.run = r.key"
 
@@ -47,7 +51,7 @@ def insert_row(key: int, run: Run, cursor: int, head: bytes) -> tuple[Any, ...]:
 
 def update_row(key: int, run: Run, cursor: int, head: bytes) -> tuple[Any, ...]:
     """Parameters of `UPDATE_RUN`: what names the run never changes."""
-    return (run.status, run.updated, run.closed, cursor, run.history_length, head, _hot_body(run), key)
+    return (run.status, run.updated, cursor, run.history_length, head, _hot_body(run), key)
 
 
 def detail_row(key: int, detail: RunDetail) -> tuple[Any, ...]:
@@ -91,10 +95,13 @@ def key_of(connection: apsw.Connection, run_id: str) -> int | None:
 class SqliteRunStore:
     """Runs and what belongs to them."""
 
-    def __init__(self, readers: Readers) -> None:
-        self._readers = readers
+    def __init__(self, readers: Readers, known: KnownIds) -> None:
+        self._readers, self._known = readers, known
+        self._known_to = ("", "")
 
     def current_run_id(self, namespace: str, workflow_id: str) -> str | None:
+        if self._known.surely_new(namespace, workflow_id):
+            return None
         found: str | None = (
             self._readers.get()
             .execute(
@@ -104,6 +111,14 @@ class SqliteRunStore:
             .get
         )
         return found
+
+    def warm(self, limit: int) -> bool:
+        if not self._known.complete:
+            rows: list[Any] = self._readers.get().execute(_SELECT_IDS, (*self._known_to, limit)).fetchall()
+            self._known.add_all(rows)
+            self._known.complete = len(rows) < limit
+            self._known_to = rows[-1] if rows else self._known_to
+        return not self._known.complete
 
     def load(self, run_id: str) -> StoredRun | None:
         connection = self._readers.get()

@@ -12,6 +12,7 @@ from triplane.entities import Job, JobKey, Run, Task, TaskKey, Timer, Worker
 from triplane.store.interface import Slice, StoreBroken
 from triplane.store.sqlite import attributes, audit, histories, namespaces, requests, runs, schedules, tables, tasks, workers
 from triplane.store.sqlite.connection import meaning_of
+from triplane.store.sqlite.known_ids import KnownIds
 
 CHECKPOINT_PAGES = 4_000
 """Pages in the log (4 KiB each) after which a commit also copies it into the file."""
@@ -58,8 +59,8 @@ class _Batch:
 class SqliteWriter:
     """Commits groups. May be called from any thread, one call at a time; a second caller waits."""
 
-    def __init__(self, connection: apsw.Connection, guard: threading.Lock) -> None:
-        self._connection, self._guard = connection, guard
+    def __init__(self, connection: apsw.Connection, guard: threading.Lock, known_ids: KnownIds) -> None:
+        self._connection, self._guard, self._known_ids = connection, guard, known_ids
         self._known: dict[str, _Known] = {}
         self._next_key: int = connection.execute(
             # The key of a removed run is not used again while rows of it are left.
@@ -211,6 +212,7 @@ class SqliteWriter:
         known = _Known(self._next_key, 0, histories.first_head(run.run_id))
         self._next_key += 1
         batch.opened[known.key] = run
+        self._known_ids.add(run.namespace, run.workflow_id)
         self._remember(run.run_id, known)
         return known
 
@@ -237,7 +239,7 @@ class SqliteWriter:
 
     def _execute(self, batch: _Batch) -> None:
         supersede = [(run.namespace, run.workflow_id, run.run_number - 1) for run in batch.opened.values() if run.run_number > 1]
-        inserts, updates = [], []
+        inserts, updates, closings = [], [], []
         for key, (known, run, cursor) in batch.runs.items():
             if run.history_length != known.length:
                 raise ValueError(f"run {run.run_id} says it has {run.history_length} events, and has {known.length}")
@@ -245,8 +247,11 @@ class SqliteWriter:
                 inserts.append(runs.insert_row(key, run, cursor, known.head))
             else:
                 updates.append(runs.update_row(key, run, cursor, known.head))
+                if run.closed is not None:
+                    closings.append((run.closed, key))
         self._many(runs.INSERT_RUN, inserts)
         self._many(runs.UPDATE_RUN, updates)
+        self._many(runs.CLOSE_RUN, closings)
         self._many(runs.SUPERSEDE, supersede)
         self._many(runs.UPSERT_DETAIL, batch.details.values())
         self._many(histories.INSERT_EVENT, batch.events)
