@@ -7,10 +7,9 @@ from triplane.commands.base import Access
 from triplane.commands.messages import AwaitUpdate
 from triplane.connection import Connection
 from triplane.payloads import envelope
-from triplane.queries import ListWorkers
 from triplane_durable.calls import Call, Handler, Route, RouteTable
 from triplane_durable.config import DurableConfig
-from triplane_durable.frames import Fields, iso_time
+from triplane_durable.frames import Fields
 from triplane_durable.payload_fields import payload_field
 from triplane_durable.reading import run_of
 from triplane_durable.reserved import Reserved
@@ -36,7 +35,6 @@ _ROUTES: RouteTable = (
     ("POST", "workflows/{workflow_id}/runs/{run_id}/cancel", Route("cancel", "control", _E, "cancel")),
     ("POST", "workflows/{workflow_id}/terminate", Route("terminate", "control", _E, "terminate")),
     ("POST", "workflows/{workflow_id}/runs/{run_id}/terminate", Route("terminate", "control", _E, "terminate")),
-    ("GET", "workers", Route("list_workers", "control", _R)),
 )
 
 
@@ -58,7 +56,6 @@ class ControlPlane:
             "update": self.update,
             "cancel": self.cancel,
             "terminate": self.terminate,
-            "list_workers": self.list_workers,
         }
 
     # ---- starting --------------------------------------------------------------------------------------------------
@@ -129,29 +126,6 @@ class ControlPlane:
         return payload_field(fields, name, self._config.max_payload_bytes)
 
     # ---- reading ---------------------------------------------------------------------------------------------------
-
-    async def list_workers(self, call: Call) -> tuple[int, dict[str, Any]]:
-        workers = self._connection.query(
-            ListWorkers(namespace=call.namespace, task_queue=call.query.get("task_queue") or None)
-        )
-        shown = ("runtime", "sdk_version", "build_id", "supported_workflow_types", "supported_activity_types",
-                 "max_concurrent_workflow_tasks", "max_concurrent_activity_tasks", "task_slots", "process_metrics")  # fmt: skip
-        return 200, {
-            "namespace": call.namespace,
-            "workers": [
-                {
-                    "worker_id": worker.worker_id,
-                    "namespace": worker.namespace,
-                    "task_queue": worker.task_queue,
-                    **{key: worker.info.get(key) for key in shown},
-                    "status": "active",
-                    "last_heartbeat_at": iso_time(worker.heartbeat),
-                    "registered_at": iso_time(worker.registered),
-                    "updated_at": iso_time(worker.heartbeat),
-                }
-                for worker in workers
-            ],
-        }
 
     # ---- steering --------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from triplane_durable.bridge import Bridge
 from triplane_durable.calls import Route, RouteTable
 from triplane_durable.closed_runs import ClosedRunPlane
 from triplane_durable.control import ControlPlane
+from triplane_durable.fleet import FleetRoutes
 from triplane_durable.messages import MessageStreams
 from triplane_durable.namespaces import NamespacePlane
 from triplane_durable.nexus import Nexus
@@ -21,6 +22,7 @@ PLANES = (
     ControlPlane,
     WorkerPlane,
     Polls,
+    FleetRoutes,
     StandaloneActivities,
     MessageStreams,
     Schedules,

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from triplane.engines.durable.ids import event_id
+from triplane.engines.durable.options import build_of
 from triplane.engines.durable.waits import waiting_for
 from triplane.entities import Run, RunDetail
 from triplane.events import Event
@@ -70,7 +71,7 @@ def run_view(view: RunView, newest: Run) -> dict[str, Any]:
         "run_number": run.run_number,
         "run_count": newest.run_number,
         "is_current_run": is_current,
-        "compatibility": options.get("compatibility"),
+        "compatibility": build_of(options) or None,
         "execution_timeout_seconds": execution_s,
         "run_timeout_seconds": run_s,
         "execution_deadline_at": iso_time(execution_deadline),

@@ -206,6 +206,24 @@ class Worker:
 
 
 @dataclass(frozen=True, slots=True)
+class BuildRollout:
+    """What an operator has said of a build of workers on a task queue.
+
+    Attributes:
+        build_id: empty for workers that name no build.
+        drained_at: since when it drains, in wall-clock seconds; None while it does not.
+        promoted_at: when new starts were last pointed at it; selected: they still are.
+    """
+
+    namespace: str
+    task_queue: str
+    build_id: str
+    drained_at: float | None = None
+    promoted_at: float | None = None
+    selected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Namespace:
     """Isolation and permission scope.
 

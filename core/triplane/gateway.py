@@ -20,7 +20,7 @@ from triplane.jobs.tracking import TrackingMethod
 from triplane.limits import ConnectionCounts, Limits, TokenBucket
 from triplane.queries import ALL_QUERIES
 from triplane.reads import Reads
-from triplane.service import Caller, Service
+from triplane.service import Caller, Service, StartAdviser
 from triplane.starts import Starter
 from triplane.store.interface import Slice, Store
 from triplane.visibility.definitions import AttributeDefinitions
@@ -66,7 +66,8 @@ class Gateway:
             # Those that let workflows set attributes themselves hold them against what is defined.
             if hasattr(engine, "definitions"):
                 engine.definitions = definitions
-        starter = Starter(self.namespaces, definition_directories, engine_settings or {}, definitions=definitions)
+        advisers = [service for service in services if isinstance(service, StartAdviser)]
+        starter = Starter(self.namespaces, definition_directories, engine_settings or {}, advisers, definitions=definitions)
         services = [*services, Visibility(definitions)]
         self.bus = Bus(store, self.clock, engines, services, starter, on_broken or self._broken)
         self.reads = Reads(store, self.bus.runs, self.namespaces, self.clock, definitions, bridges or Bridges())

@@ -1,12 +1,13 @@
 """Services: the parts of the core that are not a run's engine (matching, jobs, models, timers), and what they may use."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from triplane.clock import Clock
 from triplane.commands.base import Command, RunCommand
+from triplane.commands.runs import StartRun
 from triplane.effects import Effect
 from triplane.engines.base import RunState
 from triplane.entities import Namespace, Run
@@ -136,6 +137,15 @@ class KeepsNamespaces(Protocol):
 
     def forget_namespace(self, namespace: str) -> None:
         """The namespace was deleted, and what was on disk of it is gone: drop it from memory."""
+        ...
+
+
+@runtime_checkable
+class StartAdviser(Protocol):
+    """A service that has a say in how runs are started."""
+
+    def advise(self, command: StartRun) -> Mapping[str, Any]:
+        """Options that a new run gets beside those it was started with. Called at every start, so it must be quick."""
         ...
 
 

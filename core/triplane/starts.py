@@ -11,6 +11,7 @@ from triplane.engines.base import Engine, RunState
 from triplane.entities import Namespace, Run, RunDetail
 from triplane.errors import InvalidFields, NamespaceNotFound, NotSupported, WorkflowExists
 from triplane.ids import new_run_id
+from triplane.service import StartAdviser
 from triplane.visibility.attributes import wrong_values
 from triplane.visibility.definitions import AttributeDefinitions
 
@@ -39,11 +40,13 @@ class Starter:
         namespaces: those that exist, shared with the gateway.
         settings: what `Preparation.settings` gives engines.
         definitions: of search attributes, by namespace; shared with the gateway.
+        advisers: services that add options to starts.
     """
 
     namespaces: dict[str, Namespace]
     definition_directories: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    advisers: Sequence[StartAdviser] = ()
     make_run_id: Callable[[float | None], str] = new_run_id
     definitions: AttributeDefinitions = field(default_factory=AttributeDefinitions)
     _slots: asyncio.Semaphore | None = None
@@ -107,6 +110,8 @@ class Starter:
             updated=now,
         )
         options = dict(command.options)
+        for adviser in self.advisers:
+            options |= adviser.advise(command)
         if command.mode != "live":
             options["mode"] = command.mode
         detail = RunDetail(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from triplane.entities import Job, Namespace, Rows, Run, RunDetail, Task, Timer, Worker, evolve
+from triplane.entities import BuildRollout, Job, Namespace, Rows, Run, RunDetail, Task, Timer, Worker, evolve
 from triplane.events import Event
 from triplane.store.interface import AuditRecord, RequestRecord, Slice
 
@@ -40,6 +40,7 @@ class Script:
         worker = Worker("default", f"worker-{number}", "main", START, START + number, {"slots": number})
         change = self._slice(run, number, ["RunStarted"])
         change.opened, change.detail, change.workers = True, RunDetail(input=["é" * 300, number]), [worker]
+        change.rollouts = [BuildRollout("default", "main", f"build-{number % 3}", START + number, None, number % 2 == 0)]
         change.tasks = [Task("1", "first", 1, "waiting", START + number)]
         change.timers = {"due": Timer("due", START + 60, {"of": number})}
         return change

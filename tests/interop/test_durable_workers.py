@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway_process import GatewayProcess
 from interop.clients import SDK_212, SDK_290
 from interop.test_durable_sdk import run_program
 
@@ -22,4 +23,29 @@ def test_updates_are_validated_before_they_are_accepted_and_unknown_names_refuse
         "result": 12,
         "replayed": ["CompleteWorkflow"],
         "after": "ServerError",
+    }
+
+
+@BOTH
+def test_an_operator_moves_new_work_to_another_build_while_old_runs_stay_where_they_are(tmp_path, client):
+    queue = f"fleet-{client.name}"
+    with GatewayProcess(tmp_path, '[auth]\nlocal_role = "admin"\n') as gateway:
+        seen = run_program(client, "durable_fleet.py", f"http://127.0.0.1:{gateway.http_port}", queue)
+    assert seen == {
+        "worker": ["active", "old", ["flow"], 60],
+        "promoted": [True, True],
+        "drained": ["draining", True, False],
+        "builds": {"new": ["active", "active", True, 1], "old": ["draining", "draining", False, 1]},
+        "draining": [f"{queue}-old"],
+        "second": "new",
+        "first_waits": "waiting",
+        "queue": [1, {"active_count": 2, "stale_count": 0}, 1, "accepting", 2],
+        "listed": True,
+        "resumed": ["active", None],
+        "first": "old",
+        "pinned": ["old", "new"],
+        "sync": ["new", "old"],
+        "after": {"new": "active", "old": "no_workers"},
+        "removed": "deregistered",
+        "left": [],
     }

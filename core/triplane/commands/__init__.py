@@ -1,6 +1,7 @@
 """Every command of the core, by name. What is not in this table (or an engine's own) is denied."""
 
 from triplane.commands.base import Access, Command, Query, Request, RunCommand, Scope
+from triplane.commands.fleet import FLEET_COMMANDS
 from triplane.commands.messages import AppendMessage, AwaitUpdate, QueryRun, ReportJob, SignalRun, UpdateRun
 from triplane.commands.models import DescribeAgent
 from triplane.commands.namespaces import (
@@ -76,7 +77,7 @@ ALL_COMMANDS: tuple[type[Command], ...] = (
     RegisterWorker, HeartbeatWorker, DeregisterWorker, PollTask, CompleteWorkflowTask, FailWorkflowTask,
     HeartbeatWorkflowTask, ReadTaskHistory, CompleteActivity, FailActivity, HeartbeatActivity, CompleteQuery, FailQuery,
     StartChildRun, ChildClosed, ExecuteOperation, LeaseTask, ReleaseLease, FireTimer, ContinueStep, JobSubmitted, JobSubmitFailed,
-    ApproveUpdate, RejectUpdate, RemoveWorker,
+    ApproveUpdate, RejectUpdate, RemoveWorker, *FLEET_COMMANDS,
     ModelStarted, ModelStepped, ModelFailed, ExposeRun, *SCHEDULE_COMMANDS,
     CreateNamespace, UpdateNamespace, DeleteNamespace, SetExternalStorage, ProbeExternalStorage, RetentionPass,
     DefineSearchAttribute, RemoveSearchAttribute, ArchiveRun, RedriveRun,

@@ -112,9 +112,9 @@ class _Line:
 
     __slots__ = ("levels", "served")
 
-    def __init__(self) -> None:
+    def __init__(self, turn: int) -> None:
         self.levels: dict[int, _Level] = {}
-        self.served = 0
+        self.served = turn
 
     def add(self, offer: OfferTask) -> None:
         level = self.levels.get(offer.priority)
@@ -177,7 +177,9 @@ class TaskQueue:
             lines = self._lanes[lane] = {}
         line = lines.get(offer.item_type)
         if line is None:
-            line = lines[offer.item_type] = _Line()
+            # As if it had just been served: a line that is empty now and then has no right to go before a long one.
+            self._turn += 1
+            line = lines[offer.item_type] = _Line(self._turn)
         line.add(offer)
 
     def take(self, takes: Takes) -> OfferTask | None:

@@ -1,6 +1,6 @@
 """Registered workers: who may poll what, and who has been heard of lately. Registrations outlive their connections and our restarts."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import replace
 from typing import Any
 
@@ -41,9 +41,16 @@ def capacity_of(worker: Worker, field: str) -> int | None:
 
 
 class Registry:
-    """The registrations in memory; the caller keeps them on disk."""
+    """The registrations in memory; the caller keeps them on disk.
 
-    def __init__(self, workers: Iterable[Worker], now: float) -> None:
+    Args:
+        draining: (namespace, queue, build) of the builds that get no new tasks; may change.
+    """
+
+    def __init__(
+        self, workers: Iterable[Worker], now: float, draining: Set[tuple[str, str, str]] = frozenset()
+    ) -> None:
+        self._draining = draining
         # After a restart nobody has been heard of yet; without this grace every query would find no worker.
         self._workers: dict[WorkerKey, Worker] = {(w.namespace, w.worker_id): w for w in workers}
         self._seen: dict[WorkerKey, float] = dict.fromkeys(self._workers, now)
@@ -125,7 +132,7 @@ class Registry:
 
         Raises:
             WorkerNotRegistered
-            Conflict: with reason `task_queue_mismatch` or `build_id_mismatch`.
+            Conflict: with reason `task_queue_mismatch`, `build_id_mismatch` or `worker_draining`.
         """
         worker = self.find(key)
         if worker.task_queue != task_queue:
@@ -139,7 +146,22 @@ class Registry:
                 f"worker {key[1]!r} is registered with build {registered!r}, not {build_id!r}",
                 reason="build_id_mismatch", worker_id=key[1], build_id=registered,
             )  # fmt: skip
+        if self._draining and self.drains(worker):
+            raise Conflict(
+                f"build {build_of(worker)!r} of worker {key[1]!r} is draining on queue {task_queue!r}: it gets no new tasks",
+                reason="worker_draining", worker_id=key[1],
+            )  # fmt: skip
         return worker
+
+    def drains(self, worker: Worker) -> bool:
+        """Whether a worker gets no new tasks because its build is draining."""
+        return (worker.namespace, worker.task_queue, build_of(worker)) in self._draining
+
+    def status(self, worker: Worker, since: float) -> str:
+        """`stale` where it was not heard of since then, else `draining` or `active`."""
+        if self.seen(worker) < since:
+            return "stale"
+        return "draining" if self.drains(worker) else "active"
 
     def types(self, key: WorkerKey, kind: str) -> Types:
         """What a worker takes of a kind of task (`workflow` or `activity`); an empty registration takes any."""
@@ -212,8 +234,8 @@ class Registry:
     # ---- workflow types --------------------------------------------------------------------------------------------
 
     def serving(self, queue: QueueName, workflow_type: str, since: float) -> list[Worker]:
-        """The workers of a queue that take a workflow type and were heard of since then."""
-        return [w for w in self._of_type(queue, workflow_type) if self.seen(w) >= since]
+        """The workers of a queue that take new tasks of a workflow type and were heard of since then."""
+        return [w for w in self._of_type(queue, workflow_type) if self.status(w, since) == "active"]
 
     def known(self, queue: QueueName, workflow_type: str) -> Known:
         """What the registered workers of a queue say of a workflow type, whether they are alive or not."""

@@ -1,12 +1,14 @@
 """Matching: the service between durable runs and the workers that serve them."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from triplane.audit import audit_record
 from triplane.commands.base import Command, RunCommand
+from triplane.commands.fleet import FLEET_COMMANDS
 from triplane.commands.messages import AwaitUpdate, QueryRun, SignalRun, UpdateRun
+from triplane.commands.runs import StartRun
 from triplane.commands.workers import (
     ActivityReport,
     ApproveUpdate,
@@ -33,21 +35,26 @@ from triplane.commands.workers import (
 from triplane.effects import Effect, OfferTask, Resolve, WithdrawTask
 from triplane.engines.durable.activities import dead_heartbeat
 from triplane.engines.durable.ids import TaskRef, parse_task_id
+from triplane.engines.durable.options import build_of
 from triplane.engines.durable.settings import DurableSettings
 from triplane.entities import Run, Worker
 from triplane.errors import GatewayError, LeaseLost, TaskNotFound, UnknownCommand
+from triplane.matching.fleet import Fleet, then
 from triplane.matching.histories import history_of, view_of
 from triplane.matching.lanes import lane_of
 from triplane.matching.leases import LeaseBook
 from triplane.matching.office import ErrandOffice
 from triplane.matching.polls import PollDesk, Waiter
 from triplane.matching.registry import Registry, WorkerKey
+from triplane.matching.rollouts import Rollouts
+from triplane.matching.roster import Roster
 from triplane.matching.updates import UpdateWaits, accepted, find_update, outcome_of
 from triplane.service import SYSTEM, BusPort, Caller
 from triplane.store.interface import Slice
 
 _CLOSED_REASONS = {"cancelled": "run_cancelled", "terminated": "run_terminated"}
 FORGET_EVERY_S = 60.0
+NO_ADVICE: Mapping[str, Any] = {}
 _FINAL_REPORTS = (CompleteWorkflowTask, FailWorkflowTask, CompleteActivity, FailActivity)
 
 
@@ -63,6 +70,7 @@ class Matching:
         RegisterWorker, HeartbeatWorker, DeregisterWorker, PollTask, CompleteWorkflowTask, FailWorkflowTask,
         HeartbeatWorkflowTask, ReadTaskHistory, CompleteActivity, FailActivity, HeartbeatActivity, CompleteQuery,
         FailQuery, ApproveUpdate, RejectUpdate, RemoveWorker, QueryRun, AwaitUpdate,
+        *FLEET_COMMANDS,
     )  # fmt: skip
     screened: ClassVar[tuple[type[RunCommand], ...]] = (SignalRun, UpdateRun)
     effects: ClassVar[tuple[type[Effect], ...]] = (OfferTask, WithdrawTask, Resolve)
@@ -70,7 +78,7 @@ class Matching:
     def __init__(self, settings: DurableSettings | None = None) -> None:
         self.settings = settings if settings is not None else DurableSettings()
         self.desk = PollDesk(self.settings, self._lease, self._give_back)
-        self.registry = Registry((), 0.0)
+        self.registry, self.rollouts = Registry((), 0.0), Rollouts()
         self.leases = LeaseBook()
         self.errands = ErrandOffice(self.settings, self.desk, self.leases)
         self._updates = UpdateWaits()
@@ -93,8 +101,11 @@ class Matching:
 
     async def start(self, bus: BusPort) -> None:
         self._bus = bus
-        self.registry = Registry(bus.store.workers.all(), bus.clock.now())
+        self.rollouts = Rollouts(bus.store.rollouts.all())
+        self.registry = Registry(bus.store.workers.all(), bus.clock.now(), self.rollouts.draining)
         self.errands.start(bus, self.registry)
+        roster = Roster(self.settings, self.registry, self.rollouts, self.leases, self.desk, self.errands, bus)
+        self._handlers |= Fleet(self.settings, bus, self.registry, self.rollouts, self.desk, roster).handlers()
 
     async def drain(self) -> None:
         """Answer everything that waits; the tasks stay ready for the next start."""
@@ -108,6 +119,15 @@ class Matching:
 
     def screen(self, command: RunCommand, run: Run) -> "asyncio.Future[None] | None":
         return self.errands.screen(command, run)
+
+    def advise(self, command: StartRun) -> Mapping[str, Any]:
+        """New runs on a queue are pinned to the build that an operator promoted there; a chain's next run stays as it was."""
+        if not self.rollouts.selected or command.engine != "durable":
+            return NO_ADVICE
+        build, options = self.rollouts.selected.get((command.namespace, command.task_queue)), command.options
+        if build is None or build_of(options) is not None or "continued_from_run_id" in options:
+            return NO_ADVICE
+        return {"build_id": build}
 
     def handle(self, command: Command, caller: Caller) -> Any:
         handler = self._handlers.get(type(command))
@@ -147,7 +167,7 @@ class Matching:
         self.desk.look_again(key, lambda kind: self.registry.takes(key, kind))
         reply = {"worker_id": command.worker_id, "registered": True}
         audit = (audit_record(command, caller, now, "", "", "accepted"),)
-        return _then(self._bus.write(Slice(workers=(worker,), removed_workers=forgotten, audit=audit)), reply)
+        return then(self._bus.write(Slice(workers=(worker,), removed_workers=forgotten, audit=audit)), reply)
 
     def _forget_silent(self, now: float, but: WorkerKey) -> list[WorkerKey]:
         """Take workers off the list that died long ago without a word, so that they do not fill it."""
@@ -207,6 +227,7 @@ class Matching:
         for key in self.registry.keys_of(namespace):
             self.registry.remove(key)
             self.desk.dismiss(key)
+        self.rollouts.forget_namespace(namespace)
 
     # ---- polls -----------------------------------------------------------------------------------------------------
 
@@ -303,21 +324,3 @@ class Matching:
         if not view.run.is_open or self._draining:
             return accepted(command.update_id)
         return self._updates.wait((view.run.run_id, command.update_id), command.timeout_s)
-
-
-def _then(first: "asyncio.Future[Any]", value: Any) -> "asyncio.Future[Any]":
-    """A future of `value`, once `first` has ended well."""
-    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-    def done(ended: "asyncio.Future[Any]") -> None:
-        if future.done():
-            return
-        if ended.cancelled():
-            future.cancel()
-        elif (error := ended.exception()) is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(value)
-
-    first.add_done_callback(done)
-    return future

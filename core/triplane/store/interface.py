@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from triplane.entities import Job, Namespace, Rows, Run, RunDetail, SearchAttribute, Task, TaskKey, Timer, Worker
+from triplane.entities import BuildRollout, Job, Namespace, Rows, Run, RunDetail, SearchAttribute, Task, TaskKey, Timer, Worker
 from triplane.events import Event
 from triplane.queries import RunCount, RunPage
 from triplane.schedules.entities import Schedule, ScheduleEvent, SchedulePage
@@ -67,6 +67,7 @@ class Slice:
         timers: timer id → Timer to set, None to clear; of `run`.
         checkpoint: replaces the run's stored checkpoint if given.
         workers: upserted; removed_workers: (namespace, worker_id).
+        rollouts: upserted.
         schedules: upserted; schedule_events: appended; forgotten_schedule_events: (namespace, schedule_id, last sequence to go).
         cleared: the run closed, so all its timers go.
         indexed: what `detail` says for searches (attributes, business key, …) is new: the run's index rows are replaced.
@@ -87,6 +88,7 @@ class Slice:
     checkpoint: bytes | None = None
     workers: Sequence[Worker] = ()
     removed_workers: Sequence[tuple[str, str]] = ()
+    rollouts: Sequence[BuildRollout] = ()
     namespaces: Sequence[Namespace] = ()
     schedules: Sequence[Schedule] = ()
     schedule_events: Sequence[ScheduleEvent] = ()
@@ -234,6 +236,12 @@ class WorkerStore(Protocol):
     def all(self) -> list[Worker]: ...
 
 
+class RolloutStore(Protocol):
+    """What operators have said of builds."""
+
+    def all(self) -> list[BuildRollout]: ...
+
+
 class NamespaceStore(Protocol):
     def all(self) -> list[Namespace]: ...
 
@@ -329,6 +337,9 @@ class Store(Protocol):
 
     @property
     def workers(self) -> WorkerStore: ...
+
+    @property
+    def rollouts(self) -> RolloutStore: ...
 
     @property
     def namespaces(self) -> NamespaceStore: ...

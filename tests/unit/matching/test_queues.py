@@ -90,6 +90,15 @@ def test_types_take_turns_within_a_priority():
     )  # fmt: skip
 
 
+def test_a_type_whose_tasks_come_one_by_one_does_not_starve_another():
+    queue = filled(*(offer(f"b{n}", "b") for n in range(10)))
+    taken = []
+    for n in range(10):
+        queue.add(offer(f"a{n}", "a"))
+        taken.append(queue.take(ANYTHING).item_type)
+    assert taken.count("b") == 5
+
+
 def test_a_worker_gets_only_its_types():
     queue = filled(offer("a", "a"), offer("b", "b"))
     assert drained(queue, Takes(frozenset({"b", "x", "y", "z"}))) == ["b"]

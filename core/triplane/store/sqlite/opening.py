@@ -20,6 +20,7 @@ from triplane.store.sqlite.migrations import check_version, known_migrations, mi
 from triplane.store.sqlite.namespaces import SqliteNamespaceStore
 from triplane.store.sqlite.removals import SqliteRemovalStore
 from triplane.store.sqlite.requests import SqliteRequestStore
+from triplane.store.sqlite.rollouts import SqliteRolloutStore
 from triplane.store.sqlite.runs import SqliteRunStore
 from triplane.store.sqlite.schedules import SqliteScheduleStore
 from triplane.store.sqlite.tables import SqliteTableStore
@@ -51,6 +52,7 @@ class SqliteStore:
         self.tables = SqliteTableStore(self._readers)
         self.requests = SqliteRequestStore(self._readers, writing, guard)
         self.workers = SqliteWorkerStore(self._readers)
+        self.rollouts = SqliteRolloutStore(self._readers)
         self.namespaces = SqliteNamespaceStore(self._readers)
         self.schedules = SqliteScheduleStore(self._readers)
         forget = self.writer.forget if isinstance(self.writer, SqliteWriter) else lambda run_ids: None

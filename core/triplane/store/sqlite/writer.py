@@ -8,9 +8,9 @@ from typing import Any
 
 import apsw
 
-from triplane.entities import Job, JobKey, Run, Task, TaskKey, Timer, Worker
+from triplane.entities import BuildRollout, Job, JobKey, Run, Task, TaskKey, Timer, Worker
 from triplane.store.interface import Slice, StoreBroken
-from triplane.store.sqlite import attributes, audit, histories, namespaces, requests, runs, schedules, tables, tasks, workers
+from triplane.store.sqlite import attributes, audit, histories, namespaces, requests, rollouts, runs, schedules, tables, tasks, workers
 from triplane.store.sqlite.connection import meaning_of
 from triplane.store.sqlite.known_ids import KnownIds
 
@@ -163,7 +163,9 @@ class SqliteWriter:
 
     def _write_workers(self, group: Sequence[Slice]) -> None:
         last: dict[tuple[str, str], Worker | None] = {}
+        said: list[BuildRollout] = []
         for change in group:
+            said.extend(change.rollouts)
             for key in change.removed_workers:
                 last[key] = None
             for worker in change.workers:
@@ -171,6 +173,7 @@ class SqliteWriter:
         if last:
             self._many(workers.UPSERT_WORKER, [workers.worker_row(worker) for worker in last.values() if worker is not None])
             self._many(workers.DELETE_WORKER, [key for key, worker in last.items() if worker is None])
+        self._many(rollouts.UPSERT_ROLLOUT, [rollouts.rollout_row(rollout) for rollout in said])
 
     def _gather(self, batch: _Batch, change: Slice, run: Run) -> None:
         known = self._open(batch, run) if change.opened else self._find(run)
