@@ -251,6 +251,7 @@ class Scheduling:
             reply["run_id"] = started.run_id
         elif not started.later:
             reply = {"schedule_id": command.schedule_id, "outcome": "failed", "reason": "trigger_failed", "message": started.message}
+        await self._remember(command, caller, reply)
         return reply
 
     async def _moments(self, command: BackfillSchedule) -> list[int]:
@@ -279,7 +280,14 @@ class Scheduling:
                 _result(at, firing, came.get(firing.start.number, Started(later=True)) if firing.start is not None else None)
                 for at, firing in zip(moments, firings, strict=True)
             ]
+            await self._remember(command, caller, reply)
         return reply
+
+    async def _remember(self, command: Command, caller: Caller, reply: Any) -> None:
+        """The answer now says more than the one that was put on disk with the decision."""
+        if command.request_id is not None:
+            record = AnsweredRequests.record(caller, command, digest_of(command), reply, self._bus.clock.now())
+            await self._bus.write(Slice(request=record))
 
     # ---- the clock, and runs that close ------------------------------------------------------------------------------
 
@@ -336,7 +344,10 @@ class Scheduling:
                     if entry.schedule.pending:
                         self._again(entry)
                         break
-                if not entry.schedule.buffer or self._runs(entry.schedule):
+                if not entry.schedule.buffer:
+                    break
+                if self._runs(entry.schedule):
+                    self._watch(entry)
                     break
                 turn = Turn(entry.schedule, self._bus.clock.now())
                 turn.unbuffer()
@@ -386,7 +397,8 @@ class Scheduling:
         if schedule.deleted is not None:
             self._entries.pop(schedule.key, None)
         self._arm(entry)
-        self._watch(entry)
+        if not schedule.buffer:
+            self._wait_no_more(entry)
 
     def _arm(self, entry: _Entry) -> None:
         schedule = entry.schedule
@@ -399,14 +411,18 @@ class Scheduling:
 
     def _watch(self, entry: _Entry) -> None:
         """What is in the buffer is looked at again when the run that it waits for closes."""
-        run_id = self._open_run_id(entry.schedule) if entry.schedule.buffer and entry.schedule.deleted is None else None
+        run_id = self._open_run_id(entry.schedule)
         self._wait_no_more(entry)
-        if run_id is None or self._draining:
+        if run_id is None:
             return
         key = entry.schedule.key
 
         def closed(future: "asyncio.Future[Any]") -> None:
-            if not future.cancelled() and not self._draining:
+            if future.cancelled() or self._draining:
+                return
+            if future.exception() is not None:
+                self._again(entry)  # the run is not known at the moment
+            else:
                 self._spawn(self._take_up(key), f"take up schedule {key[1]}")
 
         entry.waits_for = self._bus.when_closed(run_id)

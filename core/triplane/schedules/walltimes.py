@@ -37,6 +37,7 @@ def _pattern(field: str) -> re.Pattern[str]:
 
 
 _PATTERNS = {field: _pattern(field) for field in CRON_FIELDS}
+_RANGE_OF_ONE = re.compile(r"\b(\w+)-\1(?:/\d+)?\b")
 _YEAR = re.compile(r"(\d{4})(?:-(\d{4}))?(?:/(\d{1,3}))?")
 
 
@@ -180,7 +181,8 @@ def _field(field: str, text: str) -> tuple[int, ...]:
         raise ValueError(f"{field} cannot be {text!r}: use *, numbers, ranges and steps")
     at = CRON_FIELDS.index(field)
     parts = ["*"] * 5
-    parts[at] = text
+    # The library takes a range of one, such as 5-5, for the whole cycle; everybody else takes it for what it says.
+    parts[at] = _RANGE_OF_ONE.sub(r"\1", text)
     try:
         (values,) = croniter.expand(" ".join(parts))[0][at : at + 1]
     except (CroniterError, ValueError) as error:

@@ -14,6 +14,7 @@ from triplane.clock import ManualClock
 from triplane.engines.durable import DurableEngine
 from triplane.gateway import Gateway
 from triplane.matching import Matching
+from triplane.schedules.service import Scheduling
 from triplane.store.sqlite import open_store
 from triplane_durable.config import DurableConfig
 from triplane_durable.frames import Request, Response
@@ -43,9 +44,8 @@ class Wire:
 @pytest.fixture
 async def wire(tmp_path: Path) -> AsyncIterator[Wire]:
     store = open_store(tmp_path / "data")
-    gateway = Gateway(
-        store, {"durable": DurableEngine()}, [Matching()], clock=ManualClock(), authenticator=Authenticator(owner_uid=os.getuid())
-    )
+    services, authenticator = [Matching(), Scheduling()], Authenticator(owner_uid=os.getuid())
+    gateway = Gateway(store, {"durable": DurableEngine()}, services, clock=ManualClock(), authenticator=authenticator)
     await gateway.start()
     yield Wire(gateway)
     await gateway.stop()

@@ -20,6 +20,7 @@ NOT_OURS = {
     "arguments", "input_envelope", "output_envelope",  # the recording server kept plain JSON where we encode it
     "next_task_id", "worker_session", "retry_policy", "deadlines",
     "run_status", "server_time",  # the recording server told the status before the lease, and a time nobody reads
+    "has_more",  # the recording server fired nothing for a backfill, so its histories were shorter
 }  # fmt: skip
 SERVED_BY_WORKERS = re.compile(r"/(query|update)/[^/]+$")
 
