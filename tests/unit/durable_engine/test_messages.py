@@ -24,6 +24,7 @@ def told(run: DurableRun) -> list[dict[str, Any]]:
 
 def test_a_message_is_the_signal_that_the_sdk_reads():
     run = DurableRun()
+    run.do(condition())
     reply = append(run, "m-1", "a", 2)
     assert (reply["position"], reply["outcome"]) == (1, "accepted")
     assert told(run) == [
@@ -131,9 +132,12 @@ def following(run: DurableRun, **report: Any) -> DurableRun:
 
 def test_the_next_run_is_told_how_far_was_read_and_then_all_that_was_not():
     run = DurableRun()
+    run.do(condition())
     for number in range(1, 5):
         append(run, f"m-{number}", number)
     new = following(run, cursors={"in": 2}, late=["m-5"])
+    assert len(told(new)) == 1, "messages come after the first step, where the SDK finds them again on replay"
+    new.do(condition())
     cursor, *messages = told(new)
     assert cursor == {"schema": "durable-workflow.v2.message-stream.cursor", "stream_name": "in", "through_position": 2}
     assert [(m["message_id"], m["position"]) for m in messages] == [("m-3", 3), ("m-4", 4), ("m-5", 5)]

@@ -173,6 +173,8 @@ def test_what_happens_while_a_task_is_leased_is_recorded_behind_it():
 @pytest.mark.parametrize("ending", ["fail", "expire", "release", "nothing"])
 def test_what_waited_is_recorded_however_the_task_ends(ending):
     run = DurableRun()
+    run.do(condition())
+    run.signal("first")
     task = run.lease()
     run.signal("kept")
     if ending == "fail":
@@ -183,7 +185,7 @@ def test_what_waited_is_recorded_however_the_task_ends(ending):
         run.advance(60)
     else:
         run.release(task["task_id"])
-    assert run.events.count("SignalReceived") == 1
+    assert run.events.count("SignalReceived") == 2
     run.advance(60)
     assert run.offered("workflow")
 
@@ -202,9 +204,30 @@ def test_what_waits_survives_a_restart_in_order_and_in_rows_of_its_own():
     assert not [name for name in run.state.timers if name.startswith("waiting-")]
 
 
+def test_what_comes_before_the_first_step_is_told_after_it():
+    run = DurableRun()
+    run.signal("early")
+    run.update("early")
+    assert run.events == ["WorkflowStarted"] and run.lease()["total_history_events"] == 1
+    run.restart()
+    run.complete(run.lease(), condition())
+    assert run.events == ["WorkflowStarted", "ConditionWaitOpened", "SignalReceived", "UpdateAccepted"]
+
+
+def test_what_comes_after_a_timeout_is_told_after_the_next_step():
+    run = DurableRun()
+    run.do(condition("first", timeout_seconds=5))
+    run.advance(5)
+    run.signal("late")
+    assert run.events[-1] == "TimerFired"
+    run.do(condition("second"))
+    assert run.events[-2:] == ["ConditionWaitOpened", "SignalReceived"] and run.offered("workflow")
+
+
 def test_pages_of_a_leased_history_show_it_as_it_was():
     run = DurableRun()
-    for _ in range(3):
+    run.do(condition())
+    for _ in range(2):
         run.signal()
     task = run.lease(page=2)
     assert [e.seq for e in task["history_events"]] == [1, 2] and task["next_after"] == 2
@@ -250,11 +273,13 @@ def test_a_lease_the_disk_never_heard_of_may_be_reported_on_after_a_restart():
 
 def test_a_lease_taken_anew_after_a_restart_shuts_the_old_one_out():
     run = DurableRun()
+    run.do(condition())
+    run.signal()
     old = run.lease()
     run.restart()
     run.signal("between")
     new = run.lease(worker="w2")
-    assert [e.name for e in new["history_events"]] == ["WorkflowStarted", "SignalReceived"]
+    assert [e.name for e in new["history_events"]] == ["WorkflowStarted", "ConditionWaitOpened", "SignalReceived", "SignalReceived"]
     assert new["workflow_task_attempt"] > old["workflow_task_attempt"]
     with pytest.raises(LeaseLost):
         run.complete(old, complete())

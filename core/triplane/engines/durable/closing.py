@@ -64,7 +64,7 @@ def stop(turn: Turn, command: StopRun) -> dict[str, Any]:
     """Cancel (graceful) or terminate: either closes the run at once, without running any of its code."""
     turn.withdraw_workflow_task()
     turn.own.task = None
-    turn.flush()
+    turn.flush(at_end=True)
     data: dict[str, Any] = {"reason": command.reason} if command.reason is not None else {}
     if command.mode is StopMode.GRACEFUL:
         turn.emit("CancelRequested", dict(data))
@@ -106,7 +106,7 @@ def alarm(turn: Turn) -> None:
         return
     turn.withdraw_workflow_task()
     turn.own.task = None
-    turn.flush()
+    turn.flush(at_end=True)
     kind = f"{over[0]}_timeout"
     message = f"the workflow's {over[0]} timeout is over"
     close(turn, "failed", "WorkflowTimedOut", {"timeout_kind": kind, "message": message}, reason="timed_out")

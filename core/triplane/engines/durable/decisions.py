@@ -85,7 +85,7 @@ def _refuse_too_many(turn: Turn, commands: list[dict[str, Any]]) -> None:
 def _is_repeated(turn: Turn, command: dict[str, Any]) -> bool:
     """Whether it is a member of a group that is under way: the worker repeats all of it as long as one is missing."""
     return (
-        "parallel_group_base_sequence" in command
+        bool(group_keys(command))
         and command["parallel_group_base_sequence"] + command["parallel_group_index"] <= turn.own.counter
     )
 
@@ -122,7 +122,7 @@ def _apply(turn: Turn, command: dict[str, Any], cancelled: int) -> None:
         _ENDINGS[kind](turn, command)
         return
     place = command["parallel_group_base_sequence"] + command["parallel_group_index"] if group else 0
-    if group and _is_repeated(turn, command):
+    if _is_repeated(turn, command):
         return
     if kind == "open_condition_wait" and not group and own.condition is not None and conditions.same(own.condition, command):
         return

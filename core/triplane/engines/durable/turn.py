@@ -16,6 +16,9 @@ from triplane.events import Event
 from triplane.operations.mapping import OperationMap
 from triplane.visibility.definitions import AttributeDefinitions
 
+FROM_OUTSIDE = frozenset({"SignalReceived", "UpdateAccepted"})
+"""Events that a workflow's handlers receive."""
+
 
 def barrier_of(group: Mapping[str, Any]) -> str:
     """Id of the outermost parallel group, whose members wake the workflow only together; empty outside, and in selections."""
@@ -88,19 +91,35 @@ class Turn:
     def receive(self, happening: Buffered) -> None:
         """Record what came from outside: now, or behind the workflow task that somebody has in hand."""
         task = self.own.task
-        if task is not None and task.guarded:
+        if (task is not None and task.guarded) or self._has_no_place(happening):
             happening.number = self.next_arrival
             self.own.buffer.append(happening)
             self.step.set_timer(f"{WAITING_ROW}{happening.number}", NEVER, happening.to_data())
         else:
             self._record(happening)
 
-    def flush(self) -> None:
-        """Record what waited."""
+    def flush(self, at_end: bool = False) -> None:
+        """Record what waited; `at_end` of the run all of it."""
         waiting, self.own.buffer = self.own.buffer, []
         for happening in waiting:
+            if not at_end and self._has_no_place(happening):
+                self.own.buffer.append(happening)
+                continue
             self.step.clear_timer(f"{WAITING_ROW}{happening.number}")
             self._record(happening)
+
+    def _has_no_place(self, happening: Buffered) -> bool:
+        """Whether a signal or an update must wait for the workflow's next step, although nobody has a task in hand.
+
+        Before the first step, and after a condition's timeout, the SDK (2.9.0, 2.12.0) lets it satisfy a condition that
+        is never recorded, but on replay binds it to the next one that is: it would no longer find its own history right.
+        """
+        if happening.name not in FROM_OUTSIDE or "through_position" in happening.data:
+            return False
+        own = self.own
+        if own.task_number == 0 or (own.task is not None and own.task.number == 1):
+            return True
+        return own.condition is not None and own.condition.timed_out
 
     def drop_waiting(self, dropped: Callable[[Buffered], bool]) -> list[Buffered]:
         """Take out of what waits all that matches, and return it; it will not be recorded."""

@@ -74,5 +74,14 @@ class Waits:
         return [self.said, self.count]
 
 
+@workflow.defn(name="listens")
+class Listens:
+    def run(self, ctx, count):
+        inbox, heard = ctx.message_stream("inbox"), []
+        while len(heard) < count:
+            heard.append((yield from inbox.receive_one()).arguments[0])
+        return heard
+
+
 ACTIVITIES = [hello, fails, beats]
-WORKFLOWS = [Greets, Fails, Chains, Waits]
+WORKFLOWS = [Greets, Fails, Chains, Waits, Listens]
