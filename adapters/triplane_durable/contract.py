@@ -14,6 +14,9 @@ WORKFLOW_TASK_COMMANDS = (
     "start_child_workflow", "start_service_operation",
 )  # fmt: skip
 
+DUPLICATE_POLICIES = ("fail", "use-existing", "reject", "allow", "terminate_existing")
+"""What a start may do where the workflow id is taken; `reject` is another word for `fail` (contract sections 2.1, 2.8)."""
+
 _COPIED = frozenset({
     "run_id", "workflow_type", "namespace", "business_key", "status", "status_bucket", "is_terminal", "task_queue",
     "run_number", "run_count", "workflow_count", "is_current_run", "compatibility", "started_at", "closed_at",
@@ -146,7 +149,7 @@ def cluster_info(config: DurableConfig, now: float) -> dict[str, Any]:
                     "start": {
                         "fields": {
                             "duplicate_policy": {
-                                "canonical_values": ["fail", "use-existing", "allow"],
+                                "canonical_values": list(DUPLICATE_POLICIES),
                                 "rejected_aliases": {"use_existing": "use-existing"},
                             }
                         }

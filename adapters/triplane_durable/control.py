@@ -9,6 +9,7 @@ from triplane.connection import Connection
 from triplane.payloads import envelope
 from triplane_durable.calls import Call, Handler, Route, RouteTable
 from triplane_durable.config import DurableConfig
+from triplane_durable.contract import DUPLICATE_POLICIES
 from triplane_durable.frames import Fields
 from triplane_durable.payload_fields import payload_field
 from triplane_durable.reading import run_of
@@ -66,8 +67,8 @@ class ControlPlane:
         workflow_id = fields.text("workflow_id", longest=128)
         task_queue = fields.text("task_queue") or ""
         policy = fields.text("duplicate_policy") or "fail"
-        if policy not in ("fail", "use-existing", "allow", "reject"):
-            fields.wrong("duplicate_policy", "The duplicate_policy field must be fail, use-existing, allow or reject.")
+        if policy not in DUPLICATE_POLICIES:
+            fields.wrong("duplicate_policy", f"The duplicate_policy field must be one of {', '.join(DUPLICATE_POLICIES)}.")
         execution = fields.number("execution_timeout_seconds", least=1, most=10 * 365 * 86400)
         run = fields.number("run_timeout_seconds", least=1, most=10 * 365 * 86400)
         options = {

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from triplane.asking import Ask
 from triplane.clock import Clock
-from triplane.commands.runs import PlayRun, StartRun
+from triplane.commands.runs import DuplicatePolicy, PlayRun, StartRun, StopMode, StopRun
 from triplane.commands.visibility import RedriveRun
 from triplane.engines.base import Engine, RunState, Step
 from triplane.entities import Run
@@ -183,7 +183,28 @@ class Launcher:
         engine = self._engines[state.run.engine]
         step = self._step(state, state.run.created, ask)
         engine.start(state, command, prepared, step)
+        if command.duplicate_policy is DuplicatePolicy.TERMINATE_EXISTING:
+            linked = self._replace(state.run, ask)
         self._add(engine, state, step, ask, linked)
+
+    def _replace(self, successor: Run, ask: Ask) -> bool:
+        """Terminate the workflow's open run, to be committed together with its successor. Returns whether there was one."""
+        current = self._runs.current_run_id(successor.namespace, successor.workflow_id)
+        live = self._runs.open(current) if current is not None else None
+        if live is None:
+            return False
+        reason = f"replaced by a new start of the workflow: run {successor.run_id}"
+        stop = StopRun(
+            namespace=successor.namespace, workflow_id=successor.workflow_id, run_id=current, mode=StopMode.KILL, reason=reason
+        )
+        step = self._step(live.state, successor.created, ask)
+        with live.guard(step):
+            live.engine.handle(live.state, stop, step)
+            if live.state.run.is_open:
+                # An engine that waits for its jobs to be killed has asked for that; the workflow cannot be two runs meanwhile.
+                step.end("terminated", reason)
+        self._finish(live, step, Ask(stop, ask.caller, wait=False), None)
+        return True
 
     def _add(self, engine: Engine, state: RunState, step: Step, ask: Ask, linked: bool = False) -> None:
         live = LiveRun(engine, state, None)

@@ -85,6 +85,8 @@ class Starter:
                 "workflow_id": run.workflow_id, "run_id": run.run_id, "run_number": run.run_number,
                 "workflow_type": run.workflow_type, "outcome": "existing",
             }  # fmt: skip
+        if command.duplicate_policy is DuplicatePolicy.TERMINATE_EXISTING:
+            return None
         if not run.is_open and command.duplicate_policy is DuplicatePolicy.ALLOW:
             return None
         state = "is open" if run.is_open else f"exists and is closed ({run.status})"

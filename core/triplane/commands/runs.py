@@ -17,6 +17,8 @@ class DuplicatePolicy(StrEnum):
     """An open run is returned; a closed one is a conflict."""
     ALLOW = "allow"
     """A closed workflow gets a next run; an open one is a conflict."""
+    TERMINATE_EXISTING = "terminate_existing"
+    """An open run is terminated in the commit that records the new one; a closed workflow gets a next run."""
 
 
 class StopMode(StrEnum):

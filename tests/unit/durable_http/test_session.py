@@ -192,6 +192,14 @@ async def test_lists_are_paged_by_bucket_newest_first(wire):
     assert (await wire.send("GET", "workflows?page_size=201")).status == 422
 
 
+async def test_a_start_may_take_the_place_of_an_open_run(wire):
+    await started(wire)
+    answer = await wire.send("POST", "workflows", {"workflow_id": "w", "workflow_type": "t", "duplicate_policy": "terminate_existing"})
+    assert (answer.status, answer.body["outcome"]) == (201, "started_new")
+    runs = (await wire.send("GET", "workflows/w/runs")).body["runs"]
+    assert [run["status"] for run in runs] == ["terminated", "pending"] and runs[1]["run_id"] == answer.body["run_id"]
+
+
 async def test_errors_have_the_contracts_reasons(wire):
     await started(wire)
     cases = [
@@ -199,6 +207,9 @@ async def test_errors_have_the_contracts_reasons(wire):
         ("GET", "workflows/w/runs/none", None, 404, "run_not_found"),
         ("POST", "workflows/w/runs/none/signal/x", {}, 404, "run_not_found"),
         ("POST", "workflows", {"workflow_id": "w", "workflow_type": "t"}, 409, "duplicate_not_allowed"),
+        ("POST", "workflows", {"workflow_id": "w", "workflow_type": "t", "duplicate_policy": "reject"}, 409, "duplicate_not_allowed"),
+        ("POST", "workflows", {"workflow_id": "w", "workflow_type": "t", "duplicate_policy": "allow"}, 409, "duplicate_not_allowed"),
+        ("POST", "workflows", {"workflow_id": "w", "workflow_type": "t", "duplicate_policy": "replace"}, 422, "validation_failed"),
         ("POST", "workflows", {}, 422, "validation_failed"),
         ("POST", "workflows", {"workflow_id": "a/b", "workflow_type": "t"}, 422, "validation_failed"),
         ("POST", "workflows", {"workflow_type": 5, "priority": "high", "memo": 3}, 422, "validation_failed"),
