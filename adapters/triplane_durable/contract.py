@@ -33,7 +33,8 @@ _REQUIRED = {
 }  # fmt: skip
 _SUCCESS = {
     "list": [], "start": ["workflow_id", "outcome"], "describe": [], "list_runs": [], "describe_run": ["run_id"],
-    "history": ["next_page_token"], "query": ["result"],
+    "history": ["next_page_token"], "query": ["result"], "list_streams": [], "describe_stream": [], "read_stream": [],
+    "append_stream": [], "close_stream": [],
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from triplane_durable.fleet import FleetRoutes
 from triplane_durable.messages import MessageStreams
 from triplane_durable.namespaces import NamespacePlane
 from triplane_durable.nexus import Nexus
+from triplane_durable.output_streams import OutputStreams
 from triplane_durable.polls import Polls
 from triplane_durable.reading import ReadingPlane
 from triplane_durable.schedules import Schedules
@@ -25,6 +26,7 @@ PLANES = (
     FleetRoutes,
     StandaloneActivities,
     MessageStreams,
+    OutputStreams,
     Schedules,
     NamespacePlane,
     SystemPlane,

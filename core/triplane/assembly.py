@@ -26,6 +26,7 @@ from triplane.operations import OperationMap, Operations
 from triplane.schedules.service import Scheduling
 from triplane.simulations.service import ModelService
 from triplane.store.interface import Store
+from triplane.streams.service import Streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ def assemble(
     runners = {name: kind() for name, kind in plug_ins.job_runners.items()}
     jobs = JobService(config.jobs.run_dir, config.platforms, runners)
     matching = Matching(_instance(sections.get("durable"), DurableSettings))
+    streams = Streams(_instance(sections.get("durable"), DurableSettings))
     models = ModelService(_instance(sections.get("simulation"), SimulationSettings))
     gateway = Gateway(
         store,
@@ -91,6 +93,7 @@ def assemble(
             Children(),
             Operations(operations),
             Scheduling(config.schedules),
+            streams,
             Namespaces({name: space.cancel for name, space in config.namespaces.items()}, config.gateway.data_dir),
             Retention(config.retention),
             Housekeeping(),

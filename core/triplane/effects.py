@@ -173,6 +173,13 @@ class VisitParent(Effect):
 
 
 @value()
+class StreamChanged(Effect):
+    """One of the run's output streams has new items or has ended: whoever waits for that may look again."""
+
+    stream: str
+
+
+@value()
 class Resolve(Effect):
     """Tell an in-memory waiter of the core (matching, updates) that something happened; lost on restart by design."""
 

@@ -189,6 +189,51 @@ class Rows:
     rows: tuple[tuple[Any, ...], ...]
 
 
+@value()
+class Stream:
+    """A run's output stream: items that its workflow or others append and anybody reads, in order of their offsets.
+
+    Attributes:
+        status: `open`, `closed` or `errored`; only an open one grows.
+        total: items ever appended; the next one has this offset.
+        first: lowest offset still stored.
+        consumed: a reader has asked for items from this offset on, so it is done with those before.
+        opened, appended, closed, expires: wall-clock seconds; once it expires its items go.
+    """
+
+    run_id: str
+    name: str
+    status: str
+    opened: float
+    total: int = 0
+    first: int = 0
+    consumed: int = 0
+    appended: float | None = None
+    closed: float | None = None
+    error_reason: str | None = None
+    retention_s: int | None = None
+    expires: float | None = None
+
+
+@value()
+class StreamItem:
+    """One item of an output stream.
+
+    Attributes:
+        key: idempotency key, unique in its stream; None where the sender gave none.
+        body: `payload` (an envelope) or `payload_reference`, `item_type`, `content_type`, `origin`, `origin_reference`,
+            as far as they are known.
+        emitted: wall-clock seconds.
+    """
+
+    run_id: str
+    stream: str
+    offset: int
+    key: str | None
+    emitted: float
+    body: Mapping[str, Any]
+
+
 @dataclass(frozen=True, slots=True)
 class Worker:
     """A registered worker process, which outlives its connections and our restarts.

@@ -182,6 +182,12 @@ class TaskNotFound(NotFound):
     code = "task_not_found"
 
 
+class StreamNotFound(NotFound):
+    """The run has no output stream of that name."""
+
+    code = "stream_not_found"
+
+
 class WorkerNotRegistered(NotFound):
     """No worker of that id is registered in that namespace."""
 
@@ -272,6 +278,12 @@ class RequestIdReused(Conflict):
     code = "request_id_reused"
 
 
+class StreamClosed(Conflict):
+    """The output stream has ended: it takes nothing more."""
+
+    code = "stream_closed"
+
+
 class LeaseLost(Conflict):
     """A worker reports on a task it does not hold (any more).
 
@@ -347,10 +359,11 @@ ALL_ERRORS: tuple[type[GatewayError], ...] = (
     RefusedInput, InvalidFields, UnknownCommand, NotSupported, InvalidDefinition, InvalidTimeRange, NothingMatched, TooLarge,
     UpdateRejected,
     Unauthenticated, NotAllowed,
-    NotFound, NamespaceNotFound, WorkflowNotFound, RunNotFound, ScheduleNotFound, TaskNotFound, WorkerNotRegistered, DefinitionNotFound,
+    NotFound, NamespaceNotFound, WorkflowNotFound, RunNotFound, ScheduleNotFound, TaskNotFound, StreamNotFound,
+    WorkerNotRegistered, DefinitionNotFound,
     Conflict, WorkflowExists, ScheduleExists,
     NamespaceExists, NamespaceProtected,
-    RunClosed, RunNotClosed, NotCurrentRun, RequestIdReused, LeaseLost, AlreadyOwned,
+    RunClosed, RunNotClosed, NotCurrentRun, RequestIdReused, StreamClosed, LeaseLost, AlreadyOwned,
     SearchAttributeNotFound, SearchAttributeExists,
     CannotNow, LimitReached, SlowConsumer, StorageFull, CommitFailed, ShuttingDown, TimedOut, NoWorker,
 )  # fmt: skip

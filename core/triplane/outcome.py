@@ -28,6 +28,7 @@ def finish_step(engine: Engine, step: Step, cursor: int, opened: bool) -> tuple[
         jobs=jobs,
         timers=step.durable_timers() if changes.timers else {},
         rows=rows,
+        streams=changes.streams,
         checkpoint=changes.checkpoint,
         indexed=changes.attributes_changed or (opened and has_index_rows(state.detail)),
     )

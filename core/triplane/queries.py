@@ -162,6 +162,14 @@ class HistoryPage:
     total: int
 
 
+class ListStreams(RunQuery):
+    """→ list of the run's output `Stream`s, oldest first; of that name only if one is given."""
+
+    name: ClassVar[str] = "list_streams"
+
+    stream_name: str | None = Field(default=None, max_length=255)
+
+
 class TableNames(RunQuery):
     """→ list[str], sorted: the model's own tables; with `all`, the ones every run has too."""
 
@@ -308,7 +316,7 @@ class ReadAudit(Query):
 
 
 ALL_QUERIES: tuple[type[Query], ...] = (
-    DescribeRun, ListRuns, ListActivities, ListChain, ReadHistory, TableNames, ReadTable, ListWorkers,
+    DescribeRun, ListRuns, ListActivities, ListChain, ReadHistory, ListStreams, TableNames, ReadTable, ListWorkers,
     DescribeSchedule, ListSchedules, ReadScheduleHistory, ListNamespaces, DescribeNamespace,
     ExpiredRuns, BridgeTargets, ReadAudit,
     FindRuns, CountRuns, ListSearchAttributes,

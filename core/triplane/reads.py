@@ -25,6 +25,7 @@ from triplane.queries import (
     ListRuns,
     ListSchedules,
     ListSearchAttributes,
+    ListStreams,
     ListWorkers,
     ReadAudit,
     ReadHistory,
@@ -77,6 +78,9 @@ class Reads:
                 return self._history(query)
             case ReadTable():
                 return read_table(self.view(query), self._store, query, self._recent)
+            case ListStreams():
+                run_id = self.view(query).run.run_id
+                return [s for s in self._store.streams.of_run(run_id) if query.stream_name in (None, s.name)]
             case TableNames():
                 return table_names(self.view(query), self._store, query.all)
             case ListRuns():

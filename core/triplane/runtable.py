@@ -10,6 +10,7 @@ from triplane.errors import CannotNow, GatewayError
 from triplane.events import Event
 from triplane.queries import RunView
 from triplane.store.interface import Store, StoredRun
+from triplane.streams.log import StreamLog
 
 log = logging.getLogger(__name__)
 
@@ -168,6 +169,8 @@ class RunTable:
                 history.extend(page)
                 if len(page) < HISTORY_PAGE:
                     break
+        run_id = stored.run.run_id
+        streams = self._store.streams.of_run(run_id)
         return RunState(
             run=stored.run,
             detail=stored.detail,
@@ -175,6 +178,7 @@ class RunTable:
             jobs={job.key: job for job in stored.jobs},
             timers={timer.timer_id: timer for timer in stored.timers},
             tables={name: TableState(columns, count) for name, columns, count in stored.tables},
+            streams={stream.name: StreamLog(stream, self._store.streams.keys(run_id, stream.name)) for stream in streams},
             history=history,
             next_task_seq=max((task.seq for task in stored.tasks), default=0) + 1,
             next_job_seq=max((job.seq for job in stored.jobs), default=0) + 1,

@@ -42,5 +42,6 @@ def _run_contents(store: Store, run_id: str) -> dict[str, Any]:
             name: (store.tables.columns(run_id, name), store.tables.read(run_id, name, 0, MANY))
             for name in store.tables.names(run_id)
         },
+        "streams": [(s, store.streams.read(run_id, s.name, 0, MANY)) for s in store.streams.of_run(run_id)],
         "checkpoint": store.runs.checkpoint(run_id),
     }

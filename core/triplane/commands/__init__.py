@@ -36,6 +36,7 @@ from triplane.commands.schedules import (
     TriggerSchedule,
     UpdateSchedule,
 )
+from triplane.commands.streams import AppendStream, ChangeStream, CloseStream, ReadStream
 from triplane.commands.system import (
     ChildClosed,
     ContinueStep,
@@ -73,10 +74,11 @@ from triplane.commands.workers import (
 ALL_COMMANDS: tuple[type[Command], ...] = (
     StartRun, PlayRun, StopRun, PauseRun, ResumeRun, SetRepeatingActions, RegisterTables, DeregisterTables,
     HoldTasks, ReleaseTasks, TriggerTasks, KillTasks, PollTasks, DescribeAgent,
-    SignalRun, AppendMessage, UpdateRun, AwaitUpdate, QueryRun, ReportJob,
+    SignalRun, AppendMessage, UpdateRun, AwaitUpdate, QueryRun, ReportJob, AppendStream, CloseStream, ReadStream,
     RegisterWorker, HeartbeatWorker, DeregisterWorker, PollTask, CompleteWorkflowTask, FailWorkflowTask,
     HeartbeatWorkflowTask, ReadTaskHistory, CompleteActivity, FailActivity, HeartbeatActivity, CompleteQuery, FailQuery,
-    StartChildRun, ChildClosed, ExecuteOperation, LeaseTask, ReleaseLease, FireTimer, ContinueStep, JobSubmitted, JobSubmitFailed,
+    StartChildRun, ChildClosed, ExecuteOperation, LeaseTask, ReleaseLease, ChangeStream, FireTimer, ContinueStep, JobSubmitted,
+    JobSubmitFailed,
     ApproveUpdate, RejectUpdate, RemoveWorker, *FLEET_COMMANDS,
     ModelStarted, ModelStepped, ModelFailed, ExposeRun, *SCHEDULE_COMMANDS,
     CreateNamespace, UpdateNamespace, DeleteNamespace, SetExternalStorage, ProbeExternalStorage, RetentionPass,
@@ -84,14 +86,14 @@ ALL_COMMANDS: tuple[type[Command], ...] = (
 )  # fmt: skip
 
 __all__ = [
-    "ALL_COMMANDS", "Access", "AppendMessage", "ApproveUpdate", "ArchiveRun", "AwaitUpdate", "BackfillSchedule",
-    "ChildClosed", "Command", "CompleteActivity", "CompleteQuery", "CompleteWorkflowTask", "ContinueStep",
+    "ALL_COMMANDS", "Access", "AppendMessage", "AppendStream", "ApproveUpdate", "ArchiveRun", "AwaitUpdate", "BackfillSchedule",
+    "ChangeStream", "ChildClosed", "CloseStream", "Command", "CompleteActivity", "CompleteQuery", "CompleteWorkflowTask", "ContinueStep",
     "CreateNamespace", "CreateSchedule", "DefineSearchAttribute", "DeleteNamespace", "DeleteSchedule",
     "DeregisterTables", "DeregisterWorker", "DescribeAgent", "DuplicatePolicy", "ExecuteOperation", "ExposeRun",
     "FailActivity", "FailQuery", "FailWorkflowTask", "FireTimer", "HeartbeatActivity", "HeartbeatWorker",
     "HeartbeatWorkflowTask", "HoldTasks", "JobSubmitFailed", "JobSubmitted", "KillTasks", "LeaseTask", "ModelFailed",
     "ModelStarted", "ModelStepped", "PauseRun", "PauseSchedule", "PlayRun", "PollTask", "PollTasks",
-    "ProbeExternalStorage", "Query", "QueryRun", "ReadTaskHistory", "RedriveRun", "RegisterTables", "RegisterWorker",
+    "ProbeExternalStorage", "Query", "QueryRun", "ReadStream", "ReadTaskHistory", "RedriveRun", "RegisterTables", "RegisterWorker",
     "RejectUpdate", "ReleaseLease", "ReleaseTasks", "RemoveSearchAttribute", "RemoveWorker", "ReportJob", "Request",
     "ResumeRun", "ResumeSchedule", "RetentionPass", "RunCommand", "Scope", "SetExternalStorage",
     "SetRepeatingActions", "SignalRun", "StartChildRun", "StartRun", "StopMode", "StopRun", "TriggerSchedule",

@@ -27,6 +27,9 @@ from triplane.entities import (
     evolve,
 )
 from triplane.events import Event, EventType
+from triplane.streams.log import Outcome as StreamOutcome
+from triplane.streams.log import StreamLog
+from triplane.streams.log import take as take_stream
 
 MAX_TASKS_PER_STEP = 500
 
@@ -65,6 +68,7 @@ class RunState:
     timers: dict[str, Timer] = field(default_factory=dict)
     volatile_timers: set[str] = field(default_factory=set)
     tables: dict[str, TableState] = field(default_factory=dict)
+    streams: dict[str, StreamLog] = field(default_factory=dict)
     history: list[Event] = field(default_factory=list)
     next_task_seq: int = 1
     next_job_seq: int = 1
@@ -82,6 +86,7 @@ class StepChanges:
     timers: dict[str, Timer | None] = field(default_factory=dict)
     volatile_cleared: set[str] = field(default_factory=set)
     rows: list[Rows] = field(default_factory=list)
+    streams: list[StreamOutcome] = field(default_factory=list)
     detail_changed: bool = False
     attributes_changed: bool = False
     run_changed: bool = False
@@ -240,6 +245,12 @@ class Step:
         first = state.row_count
         state.row_count += len(rows)
         self.changes.rows.append(Rows(table, state.columns, first, tuple(tuple(row) for row in rows)))
+
+    def put_stream(self, outcome: StreamOutcome) -> None:
+        """Let what was decided of one of the run's output streams have happened."""
+        take_stream(self.state.streams, outcome)
+        self.changes.streams.append(outcome)
+        self.changes.run_changed = True
 
     def set_checkpoint(self, checkpoint: bytes) -> None:
         """Replace the run's stored checkpoint."""

@@ -8,10 +8,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from triplane.entities import BuildRollout, Job, Namespace, Rows, Run, RunDetail, SearchAttribute, Task, TaskKey, Timer, Worker
+from triplane.entities import (
+    BuildRollout,
+    Job,
+    Namespace,
+    Rows,
+    Run,
+    RunDetail,
+    SearchAttribute,
+    Stream,
+    StreamItem,
+    Task,
+    TaskKey,
+    Timer,
+    Worker,
+)
 from triplane.events import Event
 from triplane.queries import RunCount, RunPage
 from triplane.schedules.entities import Schedule, ScheduleEvent, SchedulePage
+from triplane.streams.log import Outcome as StreamOutcome
 from triplane.values import value
 from triplane.visibility.expressions import Search
 
@@ -66,6 +81,7 @@ class Slice:
         detail: upserted if given.
         timers: timer id → Timer to set, None to clear; of `run`.
         checkpoint: replaces the run's stored checkpoint if given.
+        streams: changes of output streams in order, of any runs.
         workers: upserted; removed_workers: (namespace, worker_id).
         rollouts: upserted.
         schedules: upserted; schedule_events: appended; forgotten_schedule_events: (namespace, schedule_id, last sequence to go).
@@ -86,6 +102,7 @@ class Slice:
     timers: Mapping[str, Timer | None] = field(default_factory=dict)
     rows: Sequence[Rows] = ()
     checkpoint: bytes | None = None
+    streams: Sequence[StreamOutcome] = ()
     workers: Sequence[Worker] = ()
     removed_workers: Sequence[tuple[str, str]] = ()
     rollouts: Sequence[BuildRollout] = ()
@@ -220,6 +237,28 @@ class TableStore(Protocol):
         ...
 
 
+class StreamStore(Protocol):
+    """Output streams of runs."""
+
+    def of_run(self, run_id: str) -> list[Stream]:
+        """All of a run's, oldest first."""
+        ...
+
+    def find(self, run_id: str, name: str) -> Stream | None: ...
+
+    def keys(self, run_id: str, name: str) -> dict[str, int]:
+        """Idempotency key → offset of the items still stored."""
+        ...
+
+    def read(self, run_id: str, name: str, first: int, limit: int) -> list[StreamItem]:
+        """Items from offset `first` on, at most `limit`."""
+        ...
+
+    def expired(self, now: float, limit: int) -> list[tuple[str, str, str, str]]:
+        """(namespace, workflow id, run id, name) of streams whose items are to go, those first that are due longest."""
+        ...
+
+
 class RequestStore(Protocol):
     """Answered request ids, kept at least 24 hours."""
 
@@ -331,6 +370,9 @@ class Store(Protocol):
 
     @property
     def tables(self) -> TableStore: ...
+
+    @property
+    def streams(self) -> StreamStore: ...
 
     @property
     def requests(self) -> RequestStore: ...

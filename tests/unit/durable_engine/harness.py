@@ -25,7 +25,7 @@ from triplane.commands.workers import ReportOnTask
 from triplane.effects import Effect, EndChild, OfferTask, Resolve, StartChild, WithdrawTask
 from triplane.engines.base import RunState, Step
 from triplane.engines.durable import DurableEngine, DurableSettings
-from triplane.entities import Run, RunDetail, Task, evolve
+from triplane.entities import Run, RunDetail, StreamItem, Task, evolve
 from triplane.operations import OperationMap, OperationTarget
 from triplane.payloads import envelope
 
@@ -49,6 +49,7 @@ class DurableRun:
         self.told: list[Resolve] = []
         self.begun: list[StartChild] = []
         self.ended: list[EndChild] = []
+        self.appended: list[StreamItem] = []
         command = StartRun(workflow_id="w", engine="durable", workflow_type=kind, task_queue="q", options=options, **start)
         step = Step(self.state, now, "test", "starter")
         self.engine.start(self.state, command, {}, step)
@@ -64,6 +65,7 @@ class DurableRun:
 
     def _after(self, step: Step) -> None:
         self.state.run = evolve(self.state.run, data=self.engine.dump(self.state))
+        self.appended.extend(item for outcome in step.changes.streams for item in outcome.items)
         self._carry_out(step.changes.effects)
 
     def _carry_out(self, effects: list[Effect]) -> None:

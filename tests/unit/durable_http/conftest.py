@@ -16,6 +16,7 @@ from triplane.gateway import Gateway
 from triplane.matching import Matching
 from triplane.schedules.service import Scheduling
 from triplane.store.sqlite import open_store
+from triplane.streams.service import Streams
 from triplane_durable.config import DurableConfig
 from triplane_durable.frames import Request, Response
 from triplane_durable.session import Session
@@ -44,7 +45,7 @@ class Wire:
 @pytest.fixture
 async def wire(tmp_path: Path) -> AsyncIterator[Wire]:
     store = open_store(tmp_path / "data")
-    services, authenticator = [Matching(), Scheduling()], Authenticator(owner_uid=os.getuid())
+    services, authenticator = [Matching(), Scheduling(), Streams()], Authenticator(owner_uid=os.getuid())
     gateway = Gateway(store, {"durable": DurableEngine()}, services, clock=ManualClock(), authenticator=authenticator)
     await gateway.start()
     yield Wire(gateway)

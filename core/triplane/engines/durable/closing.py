@@ -4,7 +4,7 @@ from typing import Any
 
 from triplane.commands.runs import StartRun, StopMode, StopRun
 from triplane.effects import Resolve
-from triplane.engines.durable import activities, children, ids, messages, timers, updates
+from triplane.engines.durable import activities, children, ids, messages, outputs, timers, updates
 from triplane.engines.durable.alarms import RUN_TIMER
 from triplane.engines.durable.turn import Turn
 
@@ -13,6 +13,8 @@ def close(
     turn: Turn, status: str, event: str, data: dict[str, Any], output: Any = None, reason: str | None = None
 ) -> None:
     """End the run with its terminal event; activities, timers and updates end with it, without events for replays to trip on."""
+    if turn.state.streams and status != "completed":
+        outputs.end_all(turn, status)
     updates.fail_all(turn, f"the workflow closed ({status}) before the update was completed")
     turn.emit(event, data)
     own = turn.own

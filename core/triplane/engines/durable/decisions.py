@@ -12,6 +12,7 @@ from triplane.engines.durable import (
     conditions,
     ids,
     messages,
+    outputs,
     selections,
     timers,
     updates,
@@ -48,6 +49,7 @@ def complete(turn: Turn, report: CompleteWorkflowTask) -> dict[str, Any]:
     commands = read_commands(report.commands, task.update_id, turn.settings)
     _refuse_too_many(turn, commands)
     _refuse_wrong_attributes(turn, commands)
+    outputs.prepare(turn, commands)
     if report.message_cursors:
         messages.advance(turn, report.message_cursors)
     turn.withdraw_workflow_task()
@@ -140,7 +142,10 @@ def _apply(turn: Turn, command: dict[str, Any], cancelled: int) -> None:
 
 
 def _side_effect(turn: Turn, command: dict[str, Any], sequence: int, group: dict[str, Any]) -> None:
-    turn.emit("SideEffectRecorded", {"sequence": sequence, "result": command["result"], "payload_codec": "avro", **group})
+    data = {"sequence": sequence, "result": command["result"], "payload_codec": "avro", **group}
+    if "outcome" in command:
+        data["workflow_stream"] = outputs.record(turn, command)
+    turn.emit("SideEffectRecorded", data)
 
 
 def _version_marker(turn: Turn, command: dict[str, Any], sequence: int, group: dict[str, Any]) -> None:

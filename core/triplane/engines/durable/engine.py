@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from triplane.commands.base import Command, RunCommand
 from triplane.commands.messages import AppendMessage, SignalRun, UpdateRun
 from triplane.commands.runs import PauseRun, ResumeRun, StartRun, StopRun
+from triplane.commands.streams import ChangeStream
 from triplane.commands.system import ChildClosed, ContinueStep, ExposeRun, FireTimer
 from triplane.commands.tasks import HoldTasks, KillTasks, ReleaseTasks, TriggerTasks
 from triplane.commands.workers import (
@@ -28,6 +29,7 @@ from triplane.engines.durable import (
     decisions,
     ids,
     messages,
+    outputs,
     standalone,
     steering,
     timers,
@@ -250,6 +252,7 @@ _HANDLERS: dict[type[RunCommand], Handler] = {
     ExposeRun: _expose,
     SignalRun: updates.signal,
     AppendMessage: messages.append,
+    ChangeStream: outputs.change,
     UpdateRun: updates.accept,
     StopRun: closing.stop,
     PauseRun: steering.pause,

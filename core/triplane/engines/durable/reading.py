@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from triplane.engines.durable.ids import HOST_TYPE
+from triplane.engines.durable.outputs import read_directive
 from triplane.engines.durable.payloads import as_arguments, as_envelope
 from triplane.engines.durable.settings import DurableSettings
-from triplane.errors import GatewayError, InvalidFields, NotSupported
+from triplane.errors import GatewayError, InvalidFields
 from triplane.payloads import PayloadError, decode
 
 TERMINAL = frozenset({"complete_workflow", "fail_workflow", "continue_as_new"})
@@ -239,7 +240,13 @@ def _start_timer(reader: _Reader, command: dict[str, Any]) -> None:
 def _side_effect(reader: _Reader, command: dict[str, Any]) -> None:
     _blob(reader, command, "result")
     if command.get("workflow_stream") is not None:
-        raise NotSupported(f"{reader.at}: output streams are not kept by this gateway yet", command_type="record_side_effect")
+        try:
+            command["workflow_stream"] = read_directive(command["workflow_stream"], reader.settings.max_payload_bytes)
+        except InvalidFields as error:
+            for field, sentences in error.details["errors"].items():
+                reader.wrong(f"workflow_stream.{field}", ", ".join(sentences))
+        except GatewayError as error:
+            reader.wrong("workflow_stream", error.message)
 
 
 def _blob(reader: _Reader, command: dict[str, Any], field: str) -> None:

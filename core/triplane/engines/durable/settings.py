@@ -52,6 +52,8 @@ class DurableSettings(Section):
     )
     max_pending_children: int = setting(2_000, "Children of one run open at the same time.", reload="hot", ge=1, le=10_000)
     max_child_depth: int = setting(100, "How deep children of children may go.", reload="hot", ge=1, le=10_000)
+    max_streams: int = setting(100, "Output streams of one run.", reload="hot", ge=1, le=10_000)
+    max_stream_items: int = setting(100_000, "Items that one output stream holds.", reload="hot", ge=1, le=10_000_000)
     max_pending_updates: int = setting(200, "Accepted updates of one run not completed yet.", reload="hot", ge=1, le=10_000)
     max_waiting_polls: int = setting(5_000, "Long polls that wait at the same time.", reload="hot", ge=1, le=100_000)
     max_waiting_queries: int = setting(

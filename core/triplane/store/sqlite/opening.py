@@ -23,6 +23,7 @@ from triplane.store.sqlite.requests import SqliteRequestStore
 from triplane.store.sqlite.rollouts import SqliteRolloutStore
 from triplane.store.sqlite.runs import SqliteRunStore
 from triplane.store.sqlite.schedules import SqliteScheduleStore
+from triplane.store.sqlite.streams import SqliteStreamStore
 from triplane.store.sqlite.tables import SqliteTableStore
 from triplane.store.sqlite.workers import SqliteWorkerStore
 from triplane.store.sqlite.writer import SqliteWriter
@@ -54,6 +55,7 @@ class SqliteStore:
         self.workers = SqliteWorkerStore(self._readers)
         self.rollouts = SqliteRolloutStore(self._readers)
         self.namespaces = SqliteNamespaceStore(self._readers)
+        self.streams = SqliteStreamStore(self._readers)
         self.schedules = SqliteScheduleStore(self._readers)
         forget = self.writer.forget if isinstance(self.writer, SqliteWriter) else lambda run_ids: None
         self.removals = SqliteRemovalStore(self._readers, writing, guard, forget)

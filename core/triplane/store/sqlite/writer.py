@@ -10,7 +10,20 @@ import apsw
 
 from triplane.entities import BuildRollout, Job, JobKey, Run, Task, TaskKey, Timer, Worker
 from triplane.store.interface import Slice, StoreBroken
-from triplane.store.sqlite import attributes, audit, histories, namespaces, requests, rollouts, runs, schedules, tables, tasks, workers
+from triplane.store.sqlite import (
+    attributes,
+    audit,
+    histories,
+    namespaces,
+    requests,
+    rollouts,
+    runs,
+    schedules,
+    streams,
+    tables,
+    tasks,
+    workers,
+)
 from triplane.store.sqlite.connection import meaning_of
 from triplane.store.sqlite.known_ids import KnownIds
 
@@ -53,6 +66,9 @@ class _Batch:
         self.tables: list[tuple[Any, ...]] = []
         self.rows: list[tuple[Any, ...]] = []
         self.checkpoints: dict[int, tuple[int, bytes]] = {}
+        self.streams: dict[tuple[int, str], tuple[Any, ...]] = {}
+        self.stream_items: list[tuple[Any, ...]] = []
+        self.emptied_streams: list[tuple[int, str]] = []
         self.cursor = 0
 
 
@@ -144,6 +160,8 @@ class SqliteWriter:
                 self._gather(batch, change, change.run)
             elif change.events or change.tasks or change.jobs or change.pruned or change.timers or change.rows or change.detail:
                 raise ValueError("a slice that changes something of a run must hold the run")
+            if change.streams:
+                self._gather_streams(batch, change)
             batch.cursor = max(batch.cursor, change.cursor)
         self._execute(batch)
         self._write_workers(group)
@@ -211,6 +229,18 @@ class SqliteWriter:
         if change.checkpoint is not None:
             batch.checkpoints[key] = (key, change.checkpoint)
 
+    def _gather_streams(self, batch: _Batch, change: Slice) -> None:
+        for outcome in change.streams:
+            stream = outcome.stream
+            known = self._known.get(stream.run_id)
+            key = known.key if known is not None else runs.key_of(self._connection, stream.run_id)
+            if key is None:
+                raise ValueError(f"run {stream.run_id} is not in the store, and has no streams")
+            batch.streams[key, stream.name] = streams.stream_row(key, stream)
+            batch.stream_items.extend(streams.item_row(key, item) for item in outcome.items)
+            if outcome.emptied:
+                batch.emptied_streams.append((key, stream.name))
+
     def _open(self, batch: _Batch, run: Run) -> _Known:
         known = _Known(self._next_key, 0, histories.first_head(run.run_id))
         self._next_key += 1
@@ -272,6 +302,9 @@ class SqliteWriter:
         self._many(tables.INSERT_TABLE, batch.tables)
         self._many(tables.INSERT_ROWS, batch.rows)
         self._many(runs.UPSERT_CHECKPOINT, batch.checkpoints.values())
+        self._many(streams.UPSERT_STREAM, batch.streams.values())
+        self._many(streams.INSERT_ITEM, batch.stream_items)
+        self._many(streams.EMPTY_STREAM, batch.emptied_streams)
         if batch.cursor:
             self._connection.execute(_SAVE_CURSOR, (batch.cursor,))
 
