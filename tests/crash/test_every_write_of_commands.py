@@ -65,12 +65,14 @@ def request_ids(found: dict[str, Any]) -> list[str]:
 
 
 def effects(found: dict[str, Any]) -> Counter[str]:
-    """How often each signal is in the histories."""
+    """How often each signal is in the histories, or waits to be."""
     counted: Counter[str] = Counter()
     for run in found["runs"].values():
-        for event in run["history"]:
-            if event.name in ("SignalReceived", "Added"):
-                said = event.data["arguments" if event.name == "SignalReceived" else "with"]
+        told = [(event.name, event.data) for event in run["history"]]
+        told += [tuple(timer.data["waiting"][:2]) for timer in run["stored"].timers if "waiting" in timer.data]
+        for name, data in told:
+            if name in ("SignalReceived", "Added"):
+                said = data["arguments" if name == "SignalReceived" else "with"]
                 counted[f"{run['stored'].run.workflow_id} {said}"] += 1
     return counted
 
