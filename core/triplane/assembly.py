@@ -6,7 +6,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from triplane.administration.figures import Figures
 from triplane.administration.namespaces import Namespaces
+from triplane.administration.repairing import Repair
 from triplane.administration.retention import Retention
 from triplane.auth import Authenticator
 from triplane.bridges import bridges_for
@@ -96,6 +98,8 @@ def assemble(
             streams,
             Namespaces({name: space.cancel for name, space in config.namespaces.items()}, config.gateway.data_dir),
             Retention(config.retention),
+            Repair(matching),
+            Figures(matching),
             Housekeeping(),
         ],
         settings=config,

@@ -15,7 +15,7 @@ from triplane.committer import Committer, Pending
 from triplane.deltas import Delta
 from triplane.effects import Dispatch, Effect, VisitParent
 from triplane.engines.base import Engine, RunState, Step
-from triplane.entities import Timer
+from triplane.entities import Run, Timer
 from triplane.errors import (
     CannotNow,
     GatewayError,
@@ -157,8 +157,23 @@ class Bus:
             unknown.set_exception(CannotNow(f"run {run_id} is not known"))
             return unknown
         return self.closings.wait(run_id)
+
     def open_runs(self) -> list[str]:
         return [run_id for run_id, live in self.runs.live.items() if live.state.run.is_open]
+
+    def open_entities(self) -> Iterable[Run]:
+        return (live.state.run for live in self.runs.live.values() if live.state.run.is_open)
+
+    def figures(self) -> dict[str, int]:
+        return {
+            "runs_in_memory": len(self.runs.live),
+            "timers_set": len(self.timers),
+            "commits": self._committer.groups,
+            "commands_committed": self._committer.slices,
+            "commands_waiting": self._committer.waiting,
+            "cursor": self._cursor,
+            "faults": len(self.faults),
+        }
 
     def forget(self, run_ids: Iterable[str]) -> None:
         for run_id in run_ids:

@@ -92,6 +92,11 @@ class Committer:
         if len(self._waiting) >= self._max_waiting:
             raise LimitReached(f"{self._max_waiting} commands wait for the disk already; try again")
 
+    @property
+    def waiting(self) -> int:
+        """Slices that wait for a group."""
+        return len(self._waiting)
+
     def submit(self, pending: Pending) -> None:
         """Queue a slice for the next group.
 

@@ -74,6 +74,14 @@ class BusPort(Protocol):
         """Ids of all open runs in memory."""
         ...
 
+    def open_entities(self) -> Iterable[Run]:
+        """The newest state of all open runs; read it at once, it changes with every step."""
+        ...
+
+    def figures(self) -> dict[str, int]:
+        """How much of what the bus keeps, by name."""
+        ...
+
     def forget(self, run_ids: Iterable[str]) -> None:
         """Drop what is in memory of closed runs that are no longer in the store."""
         ...

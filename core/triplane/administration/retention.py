@@ -112,4 +112,6 @@ class Retention:
             return "run_not_found"
         if view.run.closed is None:
             return "run_not_closed"
+        if view.detail.options.get("archived") is not None:
+            return "run_archived"
         return None if view.run.closed < space.expired_before(self._bus.clock.now()) else "run_not_expired"

@@ -13,6 +13,7 @@ from triplane.commands.namespaces import (
     UpdateNamespace,
 )
 from triplane.commands.operations import ExecuteOperation
+from triplane.commands.passes import PASS_COMMANDS
 from triplane.commands.runs import (
     DeregisterTables,
     DuplicatePolicy,
@@ -81,6 +82,7 @@ ALL_COMMANDS: tuple[type[Command], ...] = (
     JobSubmitFailed,
     ApproveUpdate, RejectUpdate, RemoveWorker, *FLEET_COMMANDS,
     ModelStarted, ModelStepped, ModelFailed, ExposeRun, *SCHEDULE_COMMANDS,
+    *PASS_COMMANDS,
     CreateNamespace, UpdateNamespace, DeleteNamespace, SetExternalStorage, ProbeExternalStorage, RetentionPass,
     DefineSearchAttribute, RemoveSearchAttribute, ArchiveRun, RedriveRun,
 )  # fmt: skip

@@ -86,8 +86,8 @@ class ProbeExternalStorage(NamespaceCommand):
 class RetentionPass(NamespaceCommand):
     """Remove closed runs that are past the namespace's retention, or those of `run_ids` that are.
 
-    Results name what became of each: `pruned`, or `skipped` with reason `run_not_found`, `run_not_closed` or
-    `run_not_expired`.
+    Results name what became of each: `pruned`, or `skipped` with reason `run_not_found`, `run_not_closed`,
+    `run_not_expired` or `run_archived`: archived runs stay.
     """
 
     name: ClassVar[str] = "retention_pass"

@@ -25,6 +25,10 @@ class LeaseBook:
             if not tasks:
                 del self._tasks[worker]
 
+    def has(self, task_id: str) -> bool:
+        """Whether somebody has the task."""
+        return task_id in self._owner
+
     def of(self, worker: WorkerKey) -> list[str]:
         """What a worker holds, oldest first."""
         return list(self._tasks.get(worker, ()))

@@ -121,6 +121,10 @@ class PollDesk:
             self._queues[key].remove(task_id)
             self._tidy(key)
 
+    def holds(self, task_id: str) -> bool:
+        """Whether a task waits in a queue, or for a poll to come again."""
+        return task_id in self._where or task_id in self._held
+
     def ready(self, key: QueueKey) -> TaskQueue | None:
         """The tasks of a queue that wait for a worker; None where there are none."""
         return self._queues.get(key)

@@ -222,6 +222,21 @@ class Matching:
     def _give_back(self, worker: WorkerKey, task_id: str) -> None:
         self._bus.spawn(self._release(task_id, worker, SYSTEM), f"release {task_id}")
 
+    def figures(self, namespace: str) -> dict[str, Any]:
+        """How much there is for the workers of a namespace: `{"queues": [...], "workers": {...}, "polls": int}`."""
+        queues = []
+        for name in sorted(self.desk.queues(namespace)):
+            ready = {kind: self.desk.ready((namespace, name, kind)) for kind in ("workflow", "activity")}
+            queues.append({"task_queue": name, **{f"{kind}_ready": len(queue) if queue else 0 for kind, queue in ready.items()}})
+        registered = self.registry.keys_of(namespace)
+        since = self._bus.clock.now() - self.settings.worker_stale_s
+        live = sum(self.registry.seen(self.registry.find(key)) >= since for key in registered)
+        return {"queues": queues, "workers": {"registered": len(registered), "live": live}, "polls": len(self.desk)}
+
+    def has_task(self, task_id: str) -> bool:
+        """Whether a task is in a queue or with a worker, as far as this process knows."""
+        return self.desk.holds(task_id) or self.leases.has(task_id)
+
     def forget_namespace(self, namespace: str) -> None:
         """Its workers are registered no more, and their polls are answered."""
         for key in self.registry.keys_of(namespace):

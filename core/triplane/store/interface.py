@@ -316,7 +316,7 @@ class RemovalStore(Protocol):
     """Takes runs and namespaces out for good. Each call is a transaction of its own, short enough for commits to wait for."""
 
     def expired(self, namespace: str, before: float, limit: int) -> list[str]:
-        """Runs that closed before a moment, oldest start first."""
+        """Runs that closed before a moment and were not archived, oldest start first."""
         ...
 
     def run_ids(self, namespace: str, limit: int) -> list[str]:

@@ -48,6 +48,10 @@ class Visibility:
             raise UnknownCommand(f"nothing here answers {command.name!r}")
         return on_its_own(self._bus, self._in_turn(command, caller), command.name)
 
+    def forget_namespace(self, namespace: str) -> None:
+        """It has no attributes of its own any more."""
+        self._definitions.forget(namespace)
+
     def carry_out(self, effects: Iterable[Effect]) -> None:
         """It has no effects."""
 

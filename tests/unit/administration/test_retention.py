@@ -1,6 +1,6 @@
 """Closed runs go when their time is over, whoever asks, and nothing else goes with them."""
 
-from triplane.commands import RetentionPass, StartRun, StopRun, UpdateNamespace
+from triplane.commands import ArchiveRun, RetentionPass, StartRun, StopRun, UpdateNamespace
 from triplane.queries import DescribeRun, ExpiredRuns, ListChain, ListRuns
 from unit.administration.conftest import DAY, House
 
@@ -40,6 +40,17 @@ async def test_a_pass_tells_what_became_of_each_run(house: House) -> None:
     assert (reply["processed"], reply["pruned"], reply["skipped"], reply["failed"]) == (4, 1, 3, 0)
     audited = house.store.audit.read("default", None, 1)[0]
     assert audited["command"] == "retention_pass"
+
+
+async def test_an_archived_run_stays(house: House) -> None:
+    kept = await house.run("default", "kept", closed=True)
+    await house.run("default", "old", closed=True)
+    await house.connect().dispatch(ArchiveRun(workflow_id="kept"))
+    house.clock.advance(31 * DAY)
+    assert await house.retention.enforce() == 1
+    assert house.store.runs.load(kept) is not None
+    reply = await house.connect().dispatch(RetentionPass(run_ids=(kept,)))
+    assert reply["results"] == [{"run_id": kept, "outcome": "skipped", "reason": "run_archived"}]
 
 
 async def test_a_pass_stops_at_its_limit(house: House) -> None:

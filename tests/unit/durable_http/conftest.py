@@ -54,13 +54,14 @@ async def wire(tmp_path: Path) -> AsyncIterator[Wire]:
 
 
 @asynccontextmanager
-async def served(directory: Path, *services: Any, role: str = "operator", **options: Any) -> AsyncIterator[Wire]:
+async def served(
+    directory: Path, *services_beside: Any, role: str = "operator", matching: Matching | None = None, **options: Any
+) -> AsyncIterator[Wire]:
     """A session over a gateway with more services than the plain one, or another local role."""
     store = open_store(directory)
     authenticator = Authenticator(local_role=role, owner_uid=os.getuid())
-    gateway = Gateway(
-        store, {"durable": DurableEngine()}, [Matching(), *services], clock=ManualClock(), authenticator=authenticator, **options
-    )
+    services = [matching or Matching(), *services_beside]
+    gateway = Gateway(store, {"durable": DurableEngine()}, services, clock=ManualClock(), authenticator=authenticator, **options)
     await gateway.start()
     yield Wire(gateway)
     await gateway.stop()

@@ -2,18 +2,26 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from triplane.administration.figures import Figures
 from triplane.administration.namespaces import Namespaces
+from triplane.administration.repairing import Repair
 from triplane.administration.retention import Retention
 from triplane.commands import StartRun, StopRun
+from triplane.matching import Matching
+from triplane.payloads import envelope
 from unit.durable_http.conftest import CONTROL, Wire, served
 
 
 @pytest.fixture
 async def admin(tmp_path: Path) -> AsyncIterator[Wire]:
-    async with served(tmp_path / "data", Namespaces(data_dir=tmp_path / "data"), Retention(), role="admin") as wire:
+    matching = Matching()
+    services = (Namespaces(data_dir=tmp_path / "data"), Retention(), Repair(matching), Figures(matching))
+    async with served(tmp_path / "data", *services, role="admin", matching=matching) as wire:
+        wire.matching = matching  # type: ignore[attr-defined]
         yield wire
 
 
@@ -119,3 +127,116 @@ async def test_retention_shows_what_has_expired_and_removes_it(admin: Wire) -> N
     assert (await admin.send("GET", "system/retention")).body["expired_run_count"] == 0
     refused = await admin.send("POST", "system/retention/pass", {"run_ids": "a", "limit": 1_000})
     assert refused.status == 422 and sorted(refused.body["errors"]) == ["limit", "run_ids"]
+
+
+WORKER = {"worker_id": "w", "task_queue": "q", "runtime": "python"}
+
+
+async def lease(wire: Wire, kind: str) -> dict[str, Any]:
+    """Be a worker that takes a task."""
+    await wire.send("POST", "worker/register", WORKER)
+    polled = await wire.send("POST", f"worker/{kind}-tasks/poll", {"worker_id": "w", "task_queue": "q", "timeout_seconds": 5})
+    task: dict[str, Any] = polled.body["task"]
+    return task
+
+
+async def started(wire: Wire) -> str:
+    reply = await wire.send("POST", "workflows", {"workflow_id": "w1", "workflow_type": "T", "task_queue": "q"})
+    run_id: str = reply.body["run_id"]
+    return run_id
+
+
+def find_ready(wire: Wire) -> str:
+    """Take the ready workflow task out of its queue behind everybody's back, as if its offer had been lost."""
+    (task_id,) = wire.matching.desk._where  # type: ignore[attr-defined]
+    wire.matching.desk.withdraw(task_id)  # type: ignore[attr-defined]
+    return str(task_id)
+
+
+async def test_a_run_that_is_well_needs_no_repair(admin: Wire) -> None:
+    run_id = await started(admin)
+    admin.gateway.clock.advance(60)  # type: ignore[attr-defined]
+    status = (await admin.send("GET", "system/repair")).body
+    assert status["candidates"] == {
+        "total_candidates": 0, "existing_task_candidates": 0, "missing_task_candidates": 0, "scan_pressure": False, "scopes": [],
+    }  # fmt: skip
+    assert status["policy"]["scan_limit"] == 1_000
+    for path in ("workflows/w1/repair", f"workflows/w1/runs/{run_id}/repair"):
+        repaired = await admin.send("POST", path, {})
+        assert (repaired.status, repaired.body["outcome"]) == (200, "repair_not_needed")
+        assert repaired.body["control_plane"]["operation"] == "repair" and repaired.body["control_plane"]["run_id"] == run_id
+
+
+@pytest.mark.parametrize("how", ["pass", "named", "instance", "one"])
+async def test_a_task_that_is_in_no_queue_is_offered_again(admin: Wire, how: str) -> None:
+    run_id = await started(admin)
+    task_id = find_ready(admin)
+    admin.gateway.clock.advance(60)  # type: ignore[attr-defined]
+    found = (await admin.send("GET", "system/repair")).body["candidates"]
+    assert (found["existing_task_candidates"], found["scopes"]) == (1, [{"run_id": run_id, "workflow_id": "w1", "kind": "task"}])
+    if how == "one":
+        assert (await admin.send("POST", "workflows/w1/repair", {})).body["outcome"] == "repair_dispatched"
+    else:
+        body = {"pass": {}, "named": {"run_ids": [run_id, "nobody"]}, "instance": {"instance_id": "w1"}}[how]
+        done = await admin.send("POST", "system/repair/pass", body)
+        assert (done.status, done.body["repaired_existing_tasks"], done.body["existing_task_failures"]) == (200, 1, [])
+    assert (await lease(admin, "workflow"))["task_id"] == task_id
+    assert (await admin.send("POST", "workflows/w1/repair", {})).body["outcome"] == "repair_not_needed"
+
+
+async def test_a_run_with_nothing_under_way_gets_a_task(admin: Wire) -> None:
+    await started(admin)
+    task = await lease(admin, "workflow")
+    waiting = {"message": "nothing to do", "type": "WorkflowTaskWaitingForHistory"}
+    body = {"lease_owner": "w", "workflow_task_attempt": 1, "failure": waiting}
+    await admin.send("POST", f"worker/workflow-tasks/{task['task_id']}/fail", body)
+    admin.gateway.clock.advance(60)  # type: ignore[attr-defined]
+    assert (await admin.send("GET", "system/repair")).body["candidates"]["missing_task_candidates"] == 1
+    done = await admin.send("POST", "system/repair/pass", {})
+    assert (done.body["selected_missing_task_candidates"], done.body["repaired_missing_tasks"]) == (1, 1)
+    assert (await lease(admin, "workflow"))["task_id"] != task["task_id"]
+
+
+async def test_a_closed_run_is_not_repaired(admin: Wire) -> None:
+    await started(admin)
+    await admin.send("POST", "workflows/w1/terminate", {})
+    refused = await admin.send("POST", "workflows/w1/repair", {})
+    assert (refused.status, refused.body["reason"]) == (409, "run_not_active")
+    assert (await admin.send("POST", "workflows/nobody/repair", {})).body["reason"] == "instance_not_found"
+
+
+async def test_an_activity_past_its_time_is_timed_out_once(admin: Wire) -> None:
+    await started(admin)
+    task = await lease(admin, "workflow")
+    schedule = {
+        "type": "schedule_activity", "activity_type": "charge", "arguments": envelope([1]), "queue": "q", "start_to_close_timeout": 10,
+        "retry_policy": {"max_attempts": 2, "backoff_seconds": [60]},
+    }  # fmt: skip
+    body = {"lease_owner": "w", "workflow_task_attempt": 1, "commands": [schedule]}
+    assert (await admin.send("POST", f"worker/workflow-tasks/{task['task_id']}/complete", body)).status == 200
+    activity = await lease(admin, "activity")
+    assert (await admin.send("GET", "system/activity-timeouts")).body["expired_count"] == 0
+    admin.gateway.clock.advance(11)  # type: ignore[attr-defined]
+    execution_id = activity["activity_execution_id"]
+    status = (await admin.send("GET", "system/activity-timeouts")).body
+    assert status == {"expired_count": 1, "expired_execution_ids": [execution_id], "scan_limit": 100, "scan_pressure": False}
+    done = (await admin.send("POST", "system/activity-timeouts/pass", {"execution_ids": [execution_id, "ax-nobody-1"]})).body
+    assert (done["processed"], done["enforced"], done["skipped"], done["failed"]) == (2, 1, 1, 0)
+    assert done["results"][0] == {"execution_id": execution_id, "outcome": "enforced", "has_retry": True}
+    again = (await admin.send("POST", "system/activity-timeouts/pass", {"execution_ids": [execution_id]})).body
+    assert again["results"] == [{"execution_id": execution_id, "outcome": "skipped", "reason": "not_expired"}]
+    assert (await admin.send("POST", "system/activity-timeouts/pass", {})).body["processed"] == 0
+
+
+@pytest.mark.parametrize("path", ["system/metrics", "system/operator-metrics"])
+async def test_the_figures_are_the_gateways_own(admin: Wire, path: str) -> None:
+    await started(admin)
+    before = (await admin.send("GET", path)).body
+    assert before["runs"] == {"open": 1, "by_status": {"pending": 1}, "by_engine": {"durable": 1}, "paused": 0}
+    assert before["task_queues"] == [{"task_queue": "q", "workflow_ready": 1, "activity_ready": 0}]
+    await lease(admin, "workflow")
+    after = (await admin.send("GET", path)).body
+    assert after["runs"]["by_status"] == {"running": 1}
+    assert [queue["workflow_ready"] for queue in after["task_queues"]] in ([], [0])
+    assert after["workers"] == {"registered": 1, "live": 1}
+    assert after["process"]["commits"] > before["process"]["commits"] and after["process"]["resident_bytes"] > 1_000_000

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from triplane.commands.base import Command, RunCommand
 from triplane.commands.messages import AppendMessage, SignalRun, UpdateRun
+from triplane.commands.passes import CheckActivity, RedispatchRun
 from triplane.commands.runs import PauseRun, ResumeRun, StartRun, StopRun
 from triplane.commands.streams import ChangeStream
 from triplane.commands.system import ChildClosed, ContinueStep, ExposeRun, FireTimer
@@ -30,6 +31,7 @@ from triplane.engines.durable import (
     ids,
     messages,
     outputs,
+    repairing,
     standalone,
     steering,
     timers,
@@ -248,6 +250,8 @@ _HANDLERS: dict[type[RunCommand], Handler] = {
     ReleaseLease: _release,
     FireTimer: _fire,
     ChildClosed: children.closed,
+    RedispatchRun: repairing.redispatch,
+    CheckActivity: repairing.check_activity,
     ContinueStep: _continue,
     ExposeRun: _expose,
     SignalRun: updates.signal,

@@ -14,6 +14,7 @@ from typing import Any
 import apsw
 
 from triplane.store.sqlite.connection import Readers
+from triplane.store.sqlite.runs import detail_from
 
 AT_ONCE = 100
 """Runs hidden in one transaction."""
@@ -38,14 +39,20 @@ class SqliteRemovalStore:
         self._readers, self._writing, self._guard, self._forget = readers, writing, guard, forget
 
     def expired(self, namespace: str, before: float, limit: int) -> list[str]:
-        """Runs that closed before a moment, oldest start first, at most `limit`."""
-        connection = self._readers.get()
+        """Runs that closed before a moment and were not archived, oldest start first, at most `limit`."""
+        connection, found = self._readers.get(), []
         until = _first_key_since(connection, before)
         rows = connection.execute(
-            "SELECT run_id FROM runs WHERE key < ? AND namespace = ? AND closed < ? ORDER BY key LIMIT ?",
-            (until, namespace, before, limit),
+            "SELECT r.run_id, d.body FROM runs r LEFT JOIN run_details d ON d.run = r.key"
+            " WHERE r.key < ? AND r.namespace = ? AND r.closed < ? ORDER BY r.key",
+            (until, namespace, before),
         )
-        return [run_id for (run_id,) in rows]
+        for run_id, body in rows:
+            if detail_from(body).options.get("archived") is None:
+                found.append(run_id)
+                if len(found) == limit:
+                    break
+        return found
 
     def run_ids(self, namespace: str, limit: int) -> list[str]:
         """Runs of a namespace, open or closed, oldest first."""
