@@ -11,6 +11,7 @@ from triplane.engines.durable import (
     closing,
     conditions,
     ids,
+    memo,
     messages,
     outputs,
     selections,
@@ -22,7 +23,6 @@ from triplane.engines.durable.reading import group_keys, read_commands
 from triplane.engines.durable.state import NORMAL
 from triplane.engines.durable.turn import Turn, barrier_of
 from triplane.errors import InvalidFields, LimitReached
-from triplane.payloads import decode, encode
 from triplane.visibility.attributes import MAX_ATTRIBUTES, wrong_values
 
 STEPS = frozenset({
@@ -49,6 +49,7 @@ def complete(turn: Turn, report: CompleteWorkflowTask) -> dict[str, Any]:
     commands = read_commands(report.commands, task.update_id, turn.settings)
     _refuse_too_many(turn, commands)
     _refuse_wrong_attributes(turn, commands)
+    memo.check_upserts(turn, commands)
     outputs.prepare(turn, commands)
     if report.message_cursors:
         messages.advance(turn, report.message_cursors)
@@ -160,16 +161,6 @@ def _search_attributes(turn: Turn, command: dict[str, Any], sequence: int, group
     turn.emit("SearchAttributesUpserted", {"sequence": sequence, "attributes": command["attributes"], "merged": merged, **group})
 
 
-def _memo(turn: Turn, command: dict[str, Any], sequence: int, group: dict[str, Any]) -> None:
-    detail = turn.state.detail
-    known = decode(turn.own.memo_blob) if turn.own.memo_blob is not None else detail.memo
-    merged = {key: value for key, value in sorted({**known, **command["decoded"]}.items()) if value is not None}
-    turn.own.memo_blob = encode(merged)
-    turn.step.set_detail(memo=merged)
-    data = {"sequence": sequence, "entries": command["entries"], "merged": {"codec": "avro", "blob": turn.own.memo_blob}, **group}
-    turn.emit("MemoUpserted", data)
-
-
 def _condition(turn: Turn, command: dict[str, Any], sequence: int, group: dict[str, Any]) -> None:
     condition = conditions.open_wait(turn, command, sequence, group)
     if condition.timeout_s == 0:
@@ -259,7 +250,7 @@ _STEPS: dict[str, Callable[[Turn, dict[str, Any], int, dict[str, Any]], None]] =
     "record_side_effect": _side_effect,
     "record_version_marker": _version_marker,
     "upsert_search_attributes": _search_attributes,
-    "upsert_memo": _memo,
+    "upsert_memo": memo.upsert,
     "open_condition_wait": _condition,
     "record_local_activity": _local_activity,
     "start_child_workflow": children.start,

@@ -29,6 +29,7 @@ from triplane.engines.durable import (
     closing,
     decisions,
     ids,
+    memo,
     messages,
     outputs,
     repairing,
@@ -93,6 +94,8 @@ class DurableEngine:
         turn = Turn(state, step, self.settings)
         standalone.check_start(turn)
         run, detail = state.run, state.detail
+        if detail.memo:
+            memo.check_start(detail.memo)
         data: dict[str, Any] = {
             "workflow_type": run.workflow_type,
             "workflow_id": run.workflow_id,

@@ -285,8 +285,8 @@ def _memo(reader: _Reader, command: dict[str, Any]) -> None:
     except PayloadError as error:
         reader.wrong("entries", str(error))
         return
-    if not isinstance(value, dict):
-        reader.wrong("entries", "must be an Avro envelope of a map")
+    if not isinstance(value, dict) or not value:
+        reader.wrong("entries", "must be an Avro envelope of a map with at least one entry")
         return
     command["entries"], command["decoded"] = {"codec": "avro", "blob": blob}, value
 
