@@ -59,6 +59,9 @@ _IS_QUERY = re.compile(
     |\s*order\s+by\b""",
     re.VERBOSE | re.ASCII | re.IGNORECASE,
 )
+_WORDS = frozenset({"and", "or", "not", "in", "between", "is", "null", "order", "by", "starts_with", "true", "false"})
+"""Words of the language; an attribute that is called so is written with backticks."""
+
 _SIGNS = frozenset({"=", "!=", "<>", "<", "<=", ">", ">="})
 _FORMS = {
     "keyword": "text", "text": "text", "keyword_list": "text", "int": "number", "double": "number", "bool": "bool",
@@ -264,7 +267,7 @@ class _Parser:
 
     def _name(self) -> str:
         token = self._here
-        if token.kind not in ("word", "quoted"):
+        if token.kind not in ("word", "quoted") or token.text.lower() in _WORDS:
             raise self._wrong("the name of a search attribute is expected here")
         self._next += 1
         return token.text.strip("`")
