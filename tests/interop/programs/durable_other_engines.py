@@ -54,7 +54,8 @@ async def graph(client, workflow_id):
     seen["open export"] = await exported(client, workflow_id)
     held = [row for row in (await handle.query("tasks"))["result"] if row["is_held"]]
     seen["is held"] = [row["name"] for row in held]
-    seen["unknown"] = [await refused(handle.signal("nonsense", [])), await refused(handle.query("nonsense")), await refused(handle.update("nonsense", []))]
+    nonsense = (handle.signal("nonsense", []), handle.query("nonsense"), handle.update("nonsense", []))
+    seen["unknown"] = [await refused(each) for each in nonsense]
     await handle.update("release", ["1/third"], wait_for="completed")
     seen["result"] = await handle.result(timeout=40)
     seen["jobs"] = sorted(row["name"] for row in (await handle.query("jobs"))["result"])
@@ -92,7 +93,8 @@ async def main(url, prefix):
     async with Client(url) as client:
         runs = await asyncio.gather(graph(client, f"{prefix}-graph"), simulation(client, f"{prefix}-sim"))
         listed = {}
-        for query in ('WorkflowType = "graph:steps"', 'Engine = "simulation" AND Status = "completed"', 'TaskQueue = "none" AND Engine = "graph"'):
+        kinds = ('WorkflowType = "graph:steps"', 'Engine = "simulation" AND Status = "completed"', 'TaskQueue = "none" AND Engine = "graph"')
+        for query in kinds:
             page = await client.list_workflows(query=query)
             listed[query] = [execution.workflow_id for execution in page.executions if execution.workflow_id.startswith(prefix)]
         typed = await client.list_workflows(workflow_type="graph:steps", status="completed")

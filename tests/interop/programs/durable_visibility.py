@@ -164,7 +164,8 @@ async def main(url, prefix, key):
         seen["redriven"] = [redriven.outcome, redriven.run_id == repeated.run_id, redriven.run_id != failed_run]
         seen["second try"] = await client.get_workflow_handle(stubborn.workflow_id, run_id=redriven.run_id).result(timeout=30)
         seen["chain"] = [run.status for run in (await client.list_workflow_runs(stubborn.workflow_id)).runs]
-        seen["redrive completed"] = await refused(client.redrive_workflow(f"{prefix}-t1", (await client.describe_workflow(f"{prefix}-t1")).run_id))
+        good = await client.describe_workflow(f"{prefix}-t1")
+        seen["redrive completed"] = await refused(client.redrive_workflow(good.workflow_id, good.run_id))
         for name in ("Tier", "Score", "Tags"):
             await client.delete_search_attribute(name)
         await worker.stop()

@@ -165,7 +165,8 @@ def test_values_that_no_column_can_hold_do_no_harm(store: SqliteStore):
 
 def test_definitions_outlive_a_restart(tmp_path: Path):
     first = open_store(tmp_path / "data")
-    first.writer.commit([Slice(attributes=(SearchAttribute("default", "Tier", "keyword", 1.0), SearchAttribute("default", "Old", "int", 2.0)))])
+    made = (SearchAttribute("default", "Tier", "keyword", 1.0), SearchAttribute("default", "Old", "int", 2.0))
+    first.writer.commit([Slice(attributes=made)])
     first.writer.commit([Slice(removed_attributes=(("default", "Old"),))])
     first.close()
     second = open_store(tmp_path / "data")
