@@ -12,6 +12,13 @@ from durable_workflow.errors import WorkflowCancelled
 from durable_workflow.history_bundle_verify import verify_bundle
 
 
+QUERIES = (
+    'WorkflowType = "graph:steps"',
+    'Engine = "simulation" AND Status = "completed"',
+    'TaskQueue = "none" AND Engine = "graph"',
+)
+
+
 async def until(what, holds):
     async with asyncio.timeout(40):
         while not (value := await holds()):
@@ -93,8 +100,7 @@ async def main(url, prefix):
     async with Client(url) as client:
         runs = await asyncio.gather(graph(client, f"{prefix}-graph"), simulation(client, f"{prefix}-sim"))
         listed = {}
-        kinds = ('WorkflowType = "graph:steps"', 'Engine = "simulation" AND Status = "completed"', 'TaskQueue = "none" AND Engine = "graph"')
-        for query in kinds:
+        for query in QUERIES:
             page = await client.list_workflows(query=query)
             listed[query] = [execution.workflow_id for execution in page.executions if execution.workflow_id.startswith(prefix)]
         typed = await client.list_workflows(workflow_type="graph:steps", status="completed")
