@@ -11,7 +11,6 @@ from durable_workflow import Client
 from durable_workflow.errors import WorkflowCancelled
 from durable_workflow.history_bundle_verify import verify_bundle
 
-
 QUERIES = (
     'WorkflowType = "graph:steps"',
     'Engine = "simulation" AND Status = "completed"',
