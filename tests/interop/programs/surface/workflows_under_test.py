@@ -2,7 +2,7 @@
 
 import asyncio
 
-from durable_workflow import activity, workflow
+from durable_workflow import WorkflowStreamAppendItem, activity, workflow
 
 
 @activity.defn(name="hello")
@@ -83,5 +83,14 @@ class Listens:
         return heard
 
 
+@workflow.defn(name="publishes")
+class Publishes:
+    def run(self, ctx, count):
+        for number in range(count):
+            yield ctx.append_workflow_stream("numbers", [WorkflowStreamAppendItem(payload=number)])
+        yield ctx.close_workflow_stream("numbers")
+        return count
+
+
 ACTIVITIES = [hello, fails, beats]
-WORKFLOWS = [Greets, Fails, Chains, Waits, Listens]
+WORKFLOWS = [Greets, Fails, Chains, Waits, Listens, Publishes]
