@@ -15,13 +15,16 @@ from gateway_process import GatewayProcess
 from interop.clients import SDK_212, SDK_290, ForeignClient, bin_dir
 
 PROGRAMS = Path(__file__).parent / "programs"
-SHORT_LEASES = """
+CONFIG = """
 [engines.durable]
 workflow_task_lease_s = 2
 activity_lease_s = 2
+[nexus.shop.orders]
+echo = {workflow_type = "c-echo", task_queue = "scenarios"}
+gated = {workflow_type = "c-gated", task_queue = "scenarios"}
 """
 END_S = 100.0
-LEAST = 40
+LEAST = 55
 
 
 class Programs:
@@ -66,7 +69,7 @@ class Programs:
 
 def outcomes(client: ForeignClient, kill: str, home: Path) -> dict[str, str | None]:
     """Run all scenarios with one kill in their middle; what was wrong with each."""
-    with GatewayProcess(home, SHORT_LEASES) as gateway, Programs(client, gateway, home / "gates") as programs:
+    with GatewayProcess(home, CONFIG) as gateway, Programs(client, gateway, home / "gates") as programs:
         worker = programs.worker()
         driver = programs.driver(programs.names())
         assert driver.stdin is not None and driver.stdout is not None

@@ -11,6 +11,7 @@ import traceback
 
 from durable_workflow import Client, Replayer
 from durable_workflow.client import WorkflowHandle
+from durable_workflow.history_bundle_verify import verify_bundle
 from scenarios import all_scenarios, all_workflows
 from scenarios.scenario import QUEUE, reaches_gate
 
@@ -93,7 +94,9 @@ async def agree(client, scenario, workflow_id):
         events = [event["event_type"] for event in history["events"]]
         ends = [event for event in events if event in END_EVENTS]
         assert events[0] == "WorkflowStarted" and ends == events[-1:], events
-        commands = [type(command).__name__ for command in replayer.replay(history).commands]
+        commands = [type(command).__name__ for command in replayer.replay(history, workflow_id=workflow_id, run_id=run.run_id).commands]
+        verdict = verify_bundle(await client.export_history(workflow_id, run.run_id))
+        assert (verdict["status"], verdict["findings"]) == ("ok", []), verdict
         last = "ContinueAsNew" if run is not runs[-1] else ENDS.get(scenario.status)
         assert last is None or commands == [last], f"replayed to {commands}, expected {last}: {events[-30:]}"
 
