@@ -18,12 +18,14 @@ from triplane_durable.schedules import Schedules
 from triplane_durable.search_attributes import SearchAttributePlane
 from triplane_durable.system import SystemPlane
 from triplane_durable.worker import WorkerPlane
+from triplane_durable.worker_sessions import WorkerSessions
 
 PLANES = (
     ControlPlane,
     WorkerPlane,
     Polls,
     FleetRoutes,
+    WorkerSessions,
     StandaloneActivities,
     MessageStreams,
     OutputStreams,

@@ -269,6 +269,33 @@ class BuildRollout:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerSession:
+    """A session that a worker holds by a lease, so that activities which belong together find what the one before left.
+
+    Attributes:
+        task_queue: the queue of its holder, and of its activities.
+        worker_id: the holder; empty where the holder was lost and nobody has taken over.
+        lease_s: how long the holder keeps it without a word; lease_expires: until when, now.
+        ttl_expires: when it is over, whoever holds it. All times are wall-clock seconds.
+        max_activities: how many of its activities the holder is given at a time.
+        may_reacquire: another worker may take it over when its holder is lost.
+        requirements: capabilities that its holder must have registered, sorted.
+    """
+
+    namespace: str
+    session_id: str
+    task_queue: str
+    worker_id: str
+    created: float
+    lease_s: float
+    lease_expires: float
+    ttl_expires: float
+    max_activities: int = 1
+    may_reacquire: bool = True
+    requirements: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Namespace:
     """Isolation and permission scope.
 

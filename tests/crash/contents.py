@@ -27,6 +27,8 @@ def contents(store: Store) -> dict[str, Any]:
         "open": store.runs.open_run_ids(),
         "cursor": store.last_cursor(),
         "workers": store.workers.all(),
+        "rollouts": store.rollouts.all(),
+        "sessions": store.sessions.all(),
         "namespaces": store.namespaces.all(),
         "audit": store.audit.read(None, None, MANY),
     }

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from triplane.entities import BuildRollout, Job, Namespace, Rows, Run, RunDetail, Task, Timer, Worker, evolve
+from triplane.entities import BuildRollout, Job, Namespace, Rows, Run, RunDetail, Task, Timer, Worker, WorkerSession, evolve
 from triplane.events import Event
 from triplane.store.interface import AuditRecord, RequestRecord, Slice
 
@@ -41,6 +41,8 @@ class Script:
         change = self._slice(run, number, ["RunStarted"])
         change.opened, change.detail, change.workers = True, RunDetail(input=["é" * 300, number]), [worker]
         change.rollouts = [BuildRollout("default", "main", f"build-{number % 3}", START + number, None, number % 2 == 0)]
+        change.sessions = [WorkerSession("default", f"session-{number}", "main", f"worker-{number}", START, 60.0, START + 60, START + 600)]
+        change.removed_sessions = [("default", f"session-{number - 3}")]
         change.tasks = [Task("1", "first", 1, "waiting", START + number)]
         change.timers = {"due": Timer("due", START + 60, {"of": number})}
         return change

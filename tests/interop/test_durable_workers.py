@@ -49,3 +49,18 @@ def test_an_operator_moves_new_work_to_another_build_while_old_runs_stay_where_t
         "removed": "deregistered",
         "left": [],
     }
+
+
+@BOTH
+def test_activities_of_a_session_run_in_one_worker_and_move_on_when_it_leaves(gateway_process, client):
+    queue = f"sessions-{client.name}"
+    seen = run_program(client, "durable_sessions.py", f"http://127.0.0.1:{gateway_process.http_port}", queue)
+    assert seen == {
+        "together": [True] * 6,
+        "by_hand": ["created", f"{queue}-a", "renewed", True],
+        "own": ["a"] * 5,
+        "held": ["ServerError", "worker_session_held"],
+        "closed": "closed",
+        "taken": f"{queue}-b",
+        "left": ["a"] * 5,
+    }

@@ -37,6 +37,7 @@ from triplane.commands.schedules import (
     TriggerSchedule,
     UpdateSchedule,
 )
+from triplane.commands.sessions import SESSION_COMMANDS
 from triplane.commands.streams import AppendStream, ChangeStream, CloseStream, ReadStream
 from triplane.commands.system import (
     ChildClosed,
@@ -80,7 +81,7 @@ ALL_COMMANDS: tuple[type[Command], ...] = (
     HeartbeatWorkflowTask, ReadTaskHistory, CompleteActivity, FailActivity, HeartbeatActivity, CompleteQuery, FailQuery,
     StartChildRun, ChildClosed, ExecuteOperation, LeaseTask, ReleaseLease, ChangeStream, FireTimer, ContinueStep, JobSubmitted,
     JobSubmitFailed,
-    ApproveUpdate, RejectUpdate, RemoveWorker, *FLEET_COMMANDS,
+    ApproveUpdate, RejectUpdate, RemoveWorker, *FLEET_COMMANDS, *SESSION_COMMANDS,
     ModelStarted, ModelStepped, ModelFailed, ExposeRun, *SCHEDULE_COMMANDS,
     *PASS_COMMANDS,
     CreateNamespace, UpdateNamespace, DeleteNamespace, SetExternalStorage, ProbeExternalStorage, RetentionPass,

@@ -1,13 +1,13 @@
 """Registered workers: who may poll what, and who has been heard of lately. Registrations outlive their connections and our restarts."""
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import replace
 from typing import Any
 
 from triplane.entities import Worker
 from triplane.errors import Conflict, LimitReached, WorkerNotRegistered
 from triplane.matching.contracts import Known, known_of
-from triplane.matching.lanes import NEW_SESSION, VALIDATION, lanes_of_build, session_lane
+from triplane.matching.lanes import VALIDATION, lanes_of_build
 from triplane.matching.queues import ORDINARY, Takes, Types
 
 WorkerKey = tuple[str, str]
@@ -38,6 +38,11 @@ def capacity_of(worker: Worker, field: str) -> int | None:
     """A number of slots as registered; None where the worker does not say."""
     most = worker.info.get(field)
     return most if isinstance(most, int) and not isinstance(most, bool) and most >= 0 else None
+
+
+def no_lanes(worker: Worker) -> Iterable[str]:
+    """None besides those that every worker of its build looks at."""
+    return ()
 
 
 class Registry:
@@ -117,6 +122,10 @@ class Registry:
             )
         return worker
 
+    def get(self, key: WorkerKey) -> Worker | None:
+        """A registration, if there is one."""
+        return self._workers.get(key)
+
     def on_queue(self, queue: QueueName) -> list[Worker]:
         """The workers of a queue, oldest registration first."""
         return [self._workers[key] for key in self._by_queue.get(queue, ())]
@@ -173,23 +182,20 @@ class Registry:
         self._types[(key, kind)] = types = frozenset(names) or None
         return types
 
-    def takes(self, key: WorkerKey, kind: str, sessions: Iterable[str] = (), may_hold_more: bool = True) -> Takes:
+    def takes(self, key: WorkerKey, kind: str, more: Callable[[Worker], Iterable[str]] = no_lanes) -> Takes:
         """What a poll of a worker takes.
 
         Args:
             kind: `workflow`, `workflow+validation`, `update_validation`, `query` or `activity`.
-            sessions: those that it holds and may have another activity of; may_hold_more: whether it has room for one more
-                session. Both are looked at for activities only, and only when `look_again` was called since the last time.
+            more: further lanes of a worker for activities; asked only the first time, and after `look_again`.
         """
         found = self._takes.get((key, kind))
         if found is not None:
             return found
-        bases = _BASES[kind]
-        if kind == "activity" and may_hold_more:
-            bases = (*bases, NEW_SESSION)
-        lanes = lanes_of_build(bases, build_of(self._workers[key]))
+        worker = self._workers[key]
+        lanes = lanes_of_build(_BASES[kind], build_of(worker))
         if kind == "activity":
-            lanes.update(session_lane(session_id) for session_id in sessions)
+            lanes.update(more(worker))
         what = (self.types(key, "activity" if kind == "activity" else "workflow"), frozenset(lanes))
         takes = self._shared.get(what)
         if takes is None:

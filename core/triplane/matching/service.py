@@ -9,6 +9,7 @@ from triplane.commands.base import Command, RunCommand
 from triplane.commands.fleet import FLEET_COMMANDS
 from triplane.commands.messages import AwaitUpdate, QueryRun, SignalRun, UpdateRun
 from triplane.commands.runs import StartRun
+from triplane.commands.sessions import SESSION_COMMANDS
 from triplane.commands.workers import (
     ActivityReport,
     ApproveUpdate,
@@ -45,9 +46,11 @@ from triplane.matching.lanes import lane_of
 from triplane.matching.leases import LeaseBook
 from triplane.matching.office import ErrandOffice
 from triplane.matching.polls import PollDesk, Waiter
+from triplane.matching.queues import Takes
 from triplane.matching.registry import Registry, WorkerKey
 from triplane.matching.rollouts import Rollouts
 from triplane.matching.roster import Roster
+from triplane.matching.session_service import Sessions
 from triplane.matching.updates import UpdateWaits, accepted, find_update, outcome_of
 from triplane.service import SYSTEM, BusPort, Caller
 from triplane.store.interface import Slice
@@ -70,7 +73,7 @@ class Matching:
         RegisterWorker, HeartbeatWorker, DeregisterWorker, PollTask, CompleteWorkflowTask, FailWorkflowTask,
         HeartbeatWorkflowTask, ReadTaskHistory, CompleteActivity, FailActivity, HeartbeatActivity, CompleteQuery,
         FailQuery, ApproveUpdate, RejectUpdate, RemoveWorker, QueryRun, AwaitUpdate,
-        *FLEET_COMMANDS,
+        *FLEET_COMMANDS, *SESSION_COMMANDS,
     )  # fmt: skip
     screened: ClassVar[tuple[type[RunCommand], ...]] = (SignalRun, UpdateRun)
     effects: ClassVar[tuple[type[Effect], ...]] = (OfferTask, WithdrawTask, Resolve)
@@ -81,6 +84,7 @@ class Matching:
         self.registry, self.rollouts = Registry((), 0.0), Rollouts()
         self.leases = LeaseBook()
         self.errands = ErrandOffice(self.settings, self.desk, self.leases)
+        self.sessions = Sessions(self.settings, self.desk, self._look_again)
         self._updates = UpdateWaits()
         self._bus: BusPort
         self._draining = False
@@ -97,6 +101,7 @@ class Matching:
             RejectUpdate: self.errands.reject,
             QueryRun: self.errands.query,
             AwaitUpdate: self._await_update,
+            **self.sessions.handlers(),
         }
 
     async def start(self, bus: BusPort) -> None:
@@ -104,6 +109,7 @@ class Matching:
         self.rollouts = Rollouts(bus.store.rollouts.all())
         self.registry = Registry(bus.store.workers.all(), bus.clock.now(), self.rollouts.draining)
         self.errands.start(bus, self.registry)
+        self.sessions.start(bus, self.registry)
         roster = Roster(self.settings, self.registry, self.rollouts, self.leases, self.desk, self.errands, bus)
         self._handlers |= Fleet(self.settings, bus, self.registry, self.rollouts, self.desk, roster).handlers()
 
@@ -140,9 +146,13 @@ class Matching:
     def carry_out(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
             if isinstance(effect, OfferTask):
-                self.desk.offer(effect, lane_of(effect))
+                if effect.session is None:
+                    self.desk.offer(effect, lane_of(effect))
+                else:
+                    self.sessions.offer(effect)
             elif isinstance(effect, WithdrawTask):
                 self.desk.withdraw(effect.task_id)
+                self.sessions.over(effect.task_id)
             elif isinstance(effect, Resolve):
                 self._resolve(effect)
 
@@ -153,6 +163,8 @@ class Matching:
             view = self._bus.view(effect.run_id)
             if view is not None:
                 self.leases.add(effect.value["task_id"], (view.run.namespace, effect.value["worker_id"]))
+                if effect.value.get("session_id") is not None:
+                    self.sessions.book.runs(effect.value["task_id"], (view.run.namespace, effect.value["session_id"]))
         elif effect.topic == "update_completed":
             self._updates.completed((effect.run_id, effect.value["update_id"]), effect.value["data"])
 
@@ -164,7 +176,7 @@ class Matching:
         worker = Worker(command.namespace, command.worker_id, command.task_queue, now, now, command.info)
         forgotten = self._forget_silent(now, key) if now >= self._forget_at else []
         worker = self.registry.add(worker, self.settings.max_workers)
-        self.desk.look_again(key, lambda kind: self.registry.takes(key, kind))
+        self._look_again(key)
         reply = {"worker_id": command.worker_id, "registered": True}
         audit = (audit_record(command, caller, now, "", "", "accepted"),)
         return then(self._bus.write(Slice(workers=(worker,), removed_workers=forgotten, audit=audit)), reply)
@@ -175,7 +187,17 @@ class Matching:
         silent = [key for key in self.registry.silent_since(now - self.settings.worker_forget_s) if key != but]
         for key in silent:
             self.registry.remove(key)
+            self.sessions.worker_left(key)
         return silent
+
+    def _look_again(self, key: WorkerKey) -> None:
+        """What a worker's polls take has changed."""
+        if self.registry.get(key) is not None:
+            self.registry.look_again(key)
+            self.desk.look_again(key, lambda kind: self._takes(key, kind))
+
+    def _takes(self, key: WorkerKey, kind: str) -> Takes:
+        return self.registry.takes(key, kind, self.sessions.lanes_of)
 
     def _beat(self, command: HeartbeatWorker, caller: Caller) -> dict[str, Any]:
         key = (command.namespace, command.worker_id)
@@ -191,6 +213,7 @@ class Matching:
     async def _deregistered(self, command: DeregisterWorker, key: WorkerKey, caller: Caller) -> dict[str, Any]:
         self.registry.remove(key)
         self.desk.dismiss(key)
+        self.sessions.worker_left(key)
         held = self.leases.of(key)
         released = await asyncio.gather(*(self._release(task_id, key, caller) for task_id in held))
         recovered = sum(1 for task_id, did in zip(held, released, strict=True) if did and task_id.startswith("wt-"))
@@ -243,6 +266,7 @@ class Matching:
             self.registry.remove(key)
             self.desk.dismiss(key)
         self.rollouts.forget_namespace(namespace)
+        self.sessions.book.forget_namespace(namespace)
 
     # ---- polls -----------------------------------------------------------------------------------------------------
 
@@ -251,17 +275,19 @@ class Matching:
         self.registry.check_poll(key, command.task_queue, command.build_id)
         self.registry.heard_of(key, self._bus.clock.now())
         kind = "workflow+validation" if command.validations and command.kind == "workflow" else command.kind
-        return self.desk.poll(command, key, kind, self.registry.takes(key, kind), caller)
+        return self.desk.poll(command, key, kind, self._takes(key, kind), caller)
 
     def _lease(self, waiter: Waiter, offer: OfferTask) -> None:
         if offer.kind in ("query", "update_validation"):
             self.errands.lease(waiter, offer)
             return
         run_id = offer.run_id
+        if offer.session is not None:
+            self.sessions.book.taken(offer.task_id)
         try:
             live = self._bus.live(run_id)
             if live is None:
-                self.desk.deliver(waiter, None, offer.task_id, 0.0)
+                self._not_leased(waiter, offer)
                 return
             # A worker must not decide on what may still be lost: a workflow lease is waited for only if the history it
             # shows is ahead of the disk. An activity attempt is on disk before it leaves, for it may be a payment.
@@ -275,7 +301,7 @@ class Matching:
                 waiter.caller, wait=wait,
             )  # fmt: skip
         except GatewayError:
-            self.desk.deliver(waiter, None, offer.task_id, 0.0)
+            self._not_leased(waiter, offer)
             return
         if sent.done():
             self._leased(waiter, offer, sent)
@@ -285,15 +311,23 @@ class Matching:
     def _leased(self, waiter: Waiter, offer: OfferTask, sent: "asyncio.Future[Any]") -> None:
         # A refusal means that the run closed or is reloaded; it offers again what is still to be done.
         task = None if sent.cancelled() or sent.exception() is not None else sent.result()
-        lasts_s = 0.0
-        if task is not None:
-            self.leases.add(offer.task_id, waiter.worker)
-            lasts_s = task["lease_expires_at"] - self._bus.clock.now()
-        self.desk.deliver(waiter, task, offer.task_id, lasts_s)
+        if task is None:
+            self._not_leased(waiter, offer)
+            return
+        self.leases.add(offer.task_id, waiter.worker)
+        if offer.session is not None:
+            self.sessions.leased(offer, waiter.worker)
+        self.desk.deliver(waiter, task, offer.task_id, task["lease_expires_at"] - self._bus.clock.now())
+
+    def _not_leased(self, waiter: Waiter, offer: OfferTask) -> None:
+        if offer.session is not None:
+            self.sessions.over(offer.task_id)
+        self.desk.deliver(waiter, None, offer.task_id, 0.0)
 
     def _lease_over(self, task_id: str) -> None:
         self.leases.end(task_id)
         self.desk.forget(task_id)
+        self.sessions.over(task_id)
 
     # ---- reports ---------------------------------------------------------------------------------------------------
 
@@ -311,6 +345,8 @@ class Matching:
             raise TaskNotFound(f"no {wanted} task {command.task_id!r}", task_id=command.task_id)
         report = ReportOnTask(namespace=run.namespace, workflow_id=run.workflow_id, run_id=run.run_id, report=command)
         sent = self._bus.send(report, caller, wait=command.durable)
+        if isinstance(command, HeartbeatActivity):
+            self.sessions.beat(command.task_id)
         if isinstance(command, _FINAL_REPORTS):
             task_id = command.task_id
             sent.add_done_callback(lambda done: None if done.cancelled() or done.exception() else self._lease_over(task_id))

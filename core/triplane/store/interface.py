@@ -22,6 +22,7 @@ from triplane.entities import (
     TaskKey,
     Timer,
     Worker,
+    WorkerSession,
 )
 from triplane.events import Event
 from triplane.queries import RunCount, RunPage
@@ -83,7 +84,7 @@ class Slice:
         checkpoint: replaces the run's stored checkpoint if given.
         streams: changes of output streams in order, of any runs.
         workers: upserted; removed_workers: (namespace, worker_id).
-        rollouts: upserted.
+        rollouts: upserted. sessions: upserted; removed_sessions: (namespace, session_id).
         schedules: upserted; schedule_events: appended; forgotten_schedule_events: (namespace, schedule_id, last sequence to go).
         cleared: the run closed, so all its timers go.
         indexed: what `detail` says for searches (attributes, business key, …) is new: the run's index rows are replaced.
@@ -106,6 +107,8 @@ class Slice:
     workers: Sequence[Worker] = ()
     removed_workers: Sequence[tuple[str, str]] = ()
     rollouts: Sequence[BuildRollout] = ()
+    sessions: Sequence[WorkerSession] = ()
+    removed_sessions: Sequence[tuple[str, str]] = ()
     namespaces: Sequence[Namespace] = ()
     schedules: Sequence[Schedule] = ()
     schedule_events: Sequence[ScheduleEvent] = ()
@@ -281,6 +284,12 @@ class RolloutStore(Protocol):
     def all(self) -> list[BuildRollout]: ...
 
 
+class SessionStore(Protocol):
+    """Worker sessions."""
+
+    def all(self) -> list[WorkerSession]: ...
+
+
 class NamespaceStore(Protocol):
     def all(self) -> list[Namespace]: ...
 
@@ -382,6 +391,9 @@ class Store(Protocol):
 
     @property
     def rollouts(self) -> RolloutStore: ...
+
+    @property
+    def sessions(self) -> SessionStore: ...
 
     @property
     def namespaces(self) -> NamespaceStore: ...

@@ -208,6 +208,7 @@ def release(turn: Turn, sequence: int, attempt: int, worker_id: str) -> bool:
 def cancel(turn: Turn, activity: Activity) -> None:
     """End an activity from outside, as killed; a worker at it is told at its next heartbeat."""
     turn.withdraw_activity(activity)
+    _tell_matching(turn, activity)
     data = {**_identity(turn, activity), "message": "cancelled", "exception_type": "ActivityCancelled",
             "exception_class": "ActivityCancelled", "non_retryable": True, "failure_category": "cancelled"}  # fmt: skip
     _conclude(turn, activity, "ActivityCancelled", data, "failed")
@@ -278,7 +279,9 @@ def recover(turn: Turn, activity: Activity) -> None:
     turn.offer_activity(activity)
     if activity.phase == "leased":
         task_id = ids.activity_task_id(turn.run_id, activity.sequence, activity.attempt)
-        turn.step.effect(Resolve(turn.run_id, "lease_held", {"task_id": task_id, "worker_id": activity.owner}))
+        session_id = (activity.options.get("worker_session") or {}).get("session_id")
+        held = {"task_id": task_id, "worker_id": activity.owner, "session_id": session_id}
+        turn.step.effect(Resolve(turn.run_id, "lease_held", held))
 
 
 def abandon(turn: Turn, activity: Activity) -> None:
@@ -291,6 +294,7 @@ def abandon(turn: Turn, activity: Activity) -> None:
 def end_with_run(turn: Turn, activity: Activity) -> None:
     """The run closed: the activity is over without an event of its own."""
     turn.withdraw_activity(activity)
+    _tell_matching(turn, activity)
     _end_job(turn, activity, "failed")
     task = turn.state.tasks[(ids.CYCLE, activity.name)]
     state = "failed" if activity.phase == "leased" else "expired"
@@ -368,10 +372,18 @@ def _conclude(turn: Turn, activity: Activity, event: str, data: dict[str, Any], 
 
 def _time_out(turn: Turn, activity: Activity, kind: str) -> None:
     turn.withdraw_activity(activity)
+    _tell_matching(turn, activity)
     message = f"the activity's {kind} timeout of {activity.options[f'{kind}_timeout']} s is over"
     data = {**_identity(turn, activity), "timeout_kind": kind, "message": message, "failure_category": "timeout",
             "exception_type": "ActivityTimeout", "exception_class": "ActivityTimeout", "non_retryable": False}  # fmt: skip
     _conclude(turn, activity, "ActivityTimedOut", data, "failed")
+
+
+def _tell_matching(turn: Turn, activity: Activity) -> None:
+    """An attempt that a worker has is over before its worker said so; of a reported one matching knows by itself."""
+    if activity.phase == "leased":
+        task_id = ids.activity_task_id(turn.run_id, activity.sequence, activity.attempt)
+        turn.step.effect(Resolve(turn.run_id, "lease_ended", task_id))
 
 
 def _lose(turn: Turn, activity: Activity, reason: str) -> None:

@@ -15,6 +15,7 @@ UPDATE = frozenset({"complete_update", "fail_update"})
 TIMEOUTS = ("start_to_close_timeout", "schedule_to_start_timeout", "schedule_to_close_timeout", "heartbeat_timeout")
 MAX_TIMER_S = 10 * 366 * 86_400
 MAX_NAME = 256
+MAX_SESSION_S = 366 * 86_400
 
 
 
@@ -183,7 +184,7 @@ def _schedule_activity(reader: _Reader, command: dict[str, Any]) -> None:
     reader.arguments(command)
     for field in TIMEOUTS:
         reader.whole(command, field, 1, MAX_TIMER_S)
-    reader.mapping(command, "worker_session")
+    _read_session(reader, command)
     _retry_policy(reader, command)
 
 
@@ -231,6 +232,29 @@ def _start_operation(reader: _Reader, command: dict[str, Any]) -> None:
         if command.get(field) is not None and command[field] not in known:
             reader.wrong(field, f"must be one of {', '.join(known)}")
     _blob(reader, command, "request_payload")
+
+
+def _read_session(reader: _Reader, command: dict[str, Any]) -> None:
+    """The session an activity belongs to. Source: contract durable 4.1."""
+    reader.mapping(command, "worker_session")
+    session = command.get("worker_session")
+    if not isinstance(session, Mapping):
+        return
+    at, reader.at = reader.at, f"{reader.at}.worker_session"
+    fields = dict(session)
+    reader.name(fields, "session_id")
+    for field in ("lease_seconds", "ttl_seconds"):
+        reader.whole(fields, field, 1, MAX_SESSION_S)
+    reader.whole(fields, "max_concurrent_activities", 1, 10_000)
+    for field in ("create_if_missing", "allow_reacquire_after_failure"):
+        if fields.get(field) is not None and not isinstance(fields[field], bool):
+            reader.wrong(field, "must be true or false")
+    needed = fields.get("requirements")
+    if needed is not None and not (
+        isinstance(needed, list) and len(needed) <= 100 and all(isinstance(n, str) and 0 < len(n) <= MAX_NAME for n in needed)
+    ):
+        reader.wrong("requirements", "must be a list of names")
+    reader.at = at
 
 
 def _start_timer(reader: _Reader, command: dict[str, Any]) -> None:

@@ -60,4 +60,7 @@ class DurableSettings(Section):
         500, "Queries, and update validations, that wait for workers at the same time.", reload="hot", ge=1, le=100_000
     )
     max_queries_per_queue: int = setting(200, "How many of these wait on one task queue.", reload="hot", ge=1, le=100_000)
+    max_worker_sessions: int = setting(
+        10_000, "Worker sessions that are held or lost at the same time.", reload="hot", ge=1, le=1_000_000
+    )
     max_workers: int = setting(10_000, "Workers registered at the same time.", reload="hot", ge=1, le=1_000_000)

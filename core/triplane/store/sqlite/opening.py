@@ -23,6 +23,7 @@ from triplane.store.sqlite.requests import SqliteRequestStore
 from triplane.store.sqlite.rollouts import SqliteRolloutStore
 from triplane.store.sqlite.runs import SqliteRunStore
 from triplane.store.sqlite.schedules import SqliteScheduleStore
+from triplane.store.sqlite.sessions import SqliteSessionStore
 from triplane.store.sqlite.streams import SqliteStreamStore
 from triplane.store.sqlite.tables import SqliteTableStore
 from triplane.store.sqlite.workers import SqliteWorkerStore
@@ -54,6 +55,7 @@ class SqliteStore:
         self.requests = SqliteRequestStore(self._readers, writing, guard)
         self.workers = SqliteWorkerStore(self._readers)
         self.rollouts = SqliteRolloutStore(self._readers)
+        self.sessions = SqliteSessionStore(self._readers)
         self.namespaces = SqliteNamespaceStore(self._readers)
         self.streams = SqliteStreamStore(self._readers)
         self.schedules = SqliteScheduleStore(self._readers)

@@ -8,7 +8,7 @@ from typing import Any
 
 import apsw
 
-from triplane.entities import BuildRollout, Job, JobKey, Run, Task, TaskKey, Timer, Worker
+from triplane.entities import BuildRollout, Job, JobKey, Run, Task, TaskKey, Timer, Worker, WorkerSession
 from triplane.store.interface import Slice, StoreBroken
 from triplane.store.sqlite import (
     attributes,
@@ -19,6 +19,7 @@ from triplane.store.sqlite import (
     rollouts,
     runs,
     schedules,
+    sessions,
     streams,
     tables,
     tasks,
@@ -182,8 +183,13 @@ class SqliteWriter:
     def _write_workers(self, group: Sequence[Slice]) -> None:
         last: dict[tuple[str, str], Worker | None] = {}
         said: list[BuildRollout] = []
+        held: dict[tuple[str, str], WorkerSession | None] = {}
         for change in group:
             said.extend(change.rollouts)
+            for key in change.removed_sessions:
+                held[key] = None
+            for session in change.sessions:
+                held[session.namespace, session.session_id] = session
             for key in change.removed_workers:
                 last[key] = None
             for worker in change.workers:
@@ -192,6 +198,9 @@ class SqliteWriter:
             self._many(workers.UPSERT_WORKER, [workers.worker_row(worker) for worker in last.values() if worker is not None])
             self._many(workers.DELETE_WORKER, [key for key, worker in last.items() if worker is None])
         self._many(rollouts.UPSERT_ROLLOUT, [rollouts.rollout_row(rollout) for rollout in said])
+        if held:
+            self._many(sessions.UPSERT_SESSION, [sessions.session_row(session) for session in held.values() if session is not None])
+            self._many(sessions.DELETE_SESSION, [key for key, session in held.items() if session is None])
 
     def _gather(self, batch: _Batch, change: Slice, run: Run) -> None:
         known = self._open(batch, run) if change.opened else self._find(run)
