@@ -126,7 +126,7 @@ class Schedules:
         if status is not None and status not in STATUSES:
             fields.wrong("status", f"The status field must be one of {', '.join(STATUSES)}.")
         size = fields.number("page_size", least=1, most=200) or 50
-        workflow_type, text = fields.text("workflow_type"), fields.text("query", longest=512)
+        workflow_type, text = fields.text("workflow_type"), fields.text("query", longest=4_096)
         after = _from_token(fields, query.get("next_page_token"))
         fields.check()
         choice = engine_of(workflow_type) if workflow_type else None

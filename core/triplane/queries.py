@@ -234,7 +234,7 @@ class ListSchedules(Query):
 
     Attributes:
         status: `active` or `paused`.
-        text: a part of the id or the workflow type, in any case.
+        text: a query (`triplane.schedules.searching`), or a part of the id or the workflow type, in any case.
         after: the `next` of the page before.
     """
 
@@ -243,7 +243,7 @@ class ListSchedules(Query):
     status: Literal["active", "paused"] | None = None
     engine: str | None = None
     workflow_type: str | None = None
-    text: str = Field(default="", max_length=512)
+    text: str = Field(default="", max_length=4_096)
     limit: int = Field(default=50, ge=1, le=1_000)
     after: str | None = Field(default=None, max_length=256)
 

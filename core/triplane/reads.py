@@ -40,6 +40,7 @@ from triplane.queries import (
 from triplane.recentrows import RecentRows
 from triplane.runtable import RunTable
 from triplane.schedules.entities import ScheduleHistoryPage
+from triplane.schedules.searching import find_schedules
 from triplane.store.interface import RunFilter, Store
 from triplane.tables import read_table, table_names
 from triplane.visibility.definitions import AttributeDefinitions
@@ -118,14 +119,10 @@ class Reads:
                     raise ScheduleNotFound(query.schedule_id, query.namespace)
                 return schedule
             case ListSchedules():
-                return self._store.schedules.page(
-                    query.namespace,
-                    status=query.status,
-                    engine=query.engine,
-                    workflow_type=query.workflow_type,
-                    text=query.text,
-                    limit=query.limit,
-                    after=query.after,
+                definitions = self._definitions.of(query.namespace)
+                filters = {"status": query.status, "engine": query.engine, "workflow_type": query.workflow_type}
+                return find_schedules(
+                    self._store.schedules, query.namespace, query.text, definitions, limit=query.limit, after=query.after, **filters
                 )
             case ReadScheduleHistory():
                 return self._schedule_history(query)

@@ -140,6 +140,9 @@ class SchedulesSection(Section):
     )
     max_backfill: int = setting(1_000, "Firings that one backfill may bring.", ge=1, le=10_000)
     history_events: int = setting(10_000, "History events kept for each schedule, the newest.", ge=100, le=10_000_000)
+    keep_deleted_days: float = setting(
+        30.0, "How long a deleted schedule's history stays readable.", unit="days", ge=0, le=36_500
+    )
 
 
 NexusName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,256}$")]

@@ -321,6 +321,16 @@ class ScheduleStore(Protocol):
 
     def events(self, namespace: str, schedule_id: str, after: int, limit: int) -> list[ScheduleEvent]:
         """History events with a sequence beyond `after`, oldest first."""
+        ...
+
+    def forget(self, before: float, limit: int) -> int:
+        """Remove at most `limit` schedules that were deleted before a moment, and their histories; returns how many.
+
+        Its own transaction.
+        """
+        ...
+
+
 class RemovalStore(Protocol):
     """Takes runs and namespaces out for good. Each call is a transaction of its own, short enough for commits to wait for."""
 

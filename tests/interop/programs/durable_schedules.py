@@ -10,7 +10,7 @@ from typing import Any
 
 from durable_workflow import Client, Worker, workflow
 from durable_workflow.client import ScheduleAction, ScheduleSpec
-from durable_workflow.errors import InvalidArgument, ScheduleAlreadyExists, ScheduleNotFound
+from durable_workflow.errors import InvalidArgument, ScheduleAlreadyExists, ScheduleListError, ScheduleNotFound
 
 
 @workflow.defn(name="report")
@@ -57,6 +57,7 @@ async def main(url: str, prefix: str) -> None:
         seen["taken"] = await raises(ScheduleAlreadyExists, client.create_schedule(schedule_id=ident, spec=spec, action=action))
         wrong = ScheduleSpec(cron_expressions=["61 * * * *"])
         seen["wrong"] = await raises(InvalidArgument, client.create_schedule(spec=wrong, action=action))
+        seen["refused list"] = await raises(ScheduleListError, client.list_schedules(status="gone"))
         seen["missing"] = await raises(ScheduleNotFound, client.describe_schedule(f"{prefix}-no"))
 
         described = await handle.describe()

@@ -99,11 +99,11 @@ class ScheduleHouse:
     async def advance(self, seconds: float) -> None:
         """Move the clock, fire what is due, and wait until that is done."""
         self.clock.advance(seconds)
-        self.scheduling.timers.tick()
+        self.scheduling.desk.timers.tick()
         await self.idle()
 
     async def idle(self) -> None:
-        await eventually("schedules are idle", lambda: not self.scheduling._under_way)
+        await eventually("schedules are idle", lambda: not self.scheduling.desk.under_way)
 
     async def close_run(self, workflow_id: str) -> None:
         await self.connection.dispatch(StopRun(workflow_id=workflow_id))

@@ -281,10 +281,63 @@ async def test_thousands_of_schedules_cost_nothing_until_they_are_due(tmp_path: 
         daily = {"cron_expressions": [f"{number % 60} {number // 60} * * *"]}
         await house.create(f"s-{number}", spec=daily)
     looked: list[Any] = []
-    fire = house.scheduling._fire
-    house.scheduling._fire = lambda key: looked.append(key) or fire(key)  # type: ignore[method-assign, func-returns-value, return-value]
+    fire = house.scheduling.desk._fire
+    house.scheduling.desk._fire = lambda key: looked.append(key) or fire(key)  # type: ignore[method-assign, func-returns-value, return-value]
     begin = START - START % 86_400
     minute = int((START - begin) // 60)
     await house.advance(60 * 60)
     assert len(looked) == len(house.runs()) == len([n for n in range(1_000) if minute < n <= minute + 60])
     await house.close()
+
+
+async def test_schedules_are_found_by_what_they_have(house: ScheduleHouse):
+    for number, tier in enumerate(("gold", "silver", "gold")):
+        await house.create(f"s-{number}", search_attributes={"Tier": tier, "Size": number}, paused=number == 2)
+    await house.create("plain", action={"engine": "preparing", "workflow_type": "report", "task_queue": "q"})
+
+    def found(text: str, **wanted: Any) -> list[str]:
+        return [schedule.schedule_id for schedule in house.connection.query(ListSchedules(text=text, **wanted)).schedules]
+
+    assert found('Tier = "gold"') == ["s-0", "s-2"]
+    assert found('Tier = "gold" AND Size > 0') == ["s-2"]
+    assert found('Tier = "gold"', status="active") == ["s-0"]
+    assert found('NOT Tier = "gold"') == ["plain", "s-1"]
+    assert found('Tier IS NULL OR Size BETWEEN 1 AND 1') == ["plain", "s-1"]
+    assert found('ScheduleStatus IN ("paused") OR WorkflowType = "preparing:report"') == ["plain", "s-2"]
+    assert found('ScheduleId STARTS_WITH "s-" AND TaskQueue = ""') == ["s-0", "s-1", "s-2"]
+    assert found('NextFireTime > "2027-01-15T08:30:00Z" AND StartTime < "2027-01-16" AND Size >= 1') == ["s-1", "s-2"]
+    page = house.connection.query(ListSchedules(text='Tier = "gold"', limit=1))
+    assert page.next == "s-0" and found('Tier = "gold"', limit=1, after=page.next) == ["s-2"]
+    with pytest.raises(InvalidFields, match="Position"):
+        found('Tier = "gold" AND')
+
+
+async def test_what_every_start_would_be_refused_for_is_refused_at_once(house: ScheduleHouse):
+    with pytest.raises(InvalidFields, match="system attribute"):
+        await house.create(search_attributes={"WorkflowType": "mine"})
+    await house.create()
+    with pytest.raises(InvalidFields, match="system attribute"):
+        await house.ask(UpdateSchedule, search_attributes={"Status": "mine"})
+
+
+async def test_deleted_schedules_are_forgotten_after_their_time(house: ScheduleHouse):
+    for name in ("old", "new", "kept"):
+        await house.create(name)
+    await house.ask(DeleteSchedule, "old")
+    await house.advance(20 * 86_400)
+    await house.ask(DeleteSchedule, "new")
+    await house.advance(11 * 86_400)
+    assert await house.scheduling.desk.forget_deleted() == 1
+    assert house.names("new")[-1] == "Deleted" and house.names("kept")
+    with pytest.raises(ScheduleNotFound):
+        house.names("old")
+
+
+async def test_a_deleted_namespace_takes_its_schedules_along(house: ScheduleHouse):
+    await house.create(overlap="allow_all")
+    house.gateway.bus.forget_namespace("default")
+    del house.gateway.namespaces["default"]
+    await house.advance(HOUR)
+    assert house.store.runs.open_run_ids() == []
+    with pytest.raises(NamespaceNotFound):
+        await house.gateway.bus.send(CreateSchedule(spec=HOURLY, action=ACTION))

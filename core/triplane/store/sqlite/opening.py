@@ -58,7 +58,7 @@ class SqliteStore:
         self.sessions = SqliteSessionStore(self._readers)
         self.namespaces = SqliteNamespaceStore(self._readers)
         self.streams = SqliteStreamStore(self._readers)
-        self.schedules = SqliteScheduleStore(self._readers)
+        self.schedules = SqliteScheduleStore(self._readers, writing, guard)
         forget = self.writer.forget if isinstance(self.writer, SqliteWriter) else lambda run_ids: None
         self.removals = SqliteRemovalStore(self._readers, writing, guard, forget)
         self.attributes = SqliteAttributeStore(self._readers)

@@ -1,7 +1,11 @@
 """Schedules and their histories."""
 
+import math
+import threading
 from dataclasses import asdict
 from typing import Any
+
+import apsw
 
 from triplane.schedules.entities import Schedule, ScheduledStart, ScheduleEvent, SchedulePage
 from triplane.store.sqlite.codec import pack, unpack
@@ -16,8 +20,6 @@ INSERT_SCHEDULE_EVENT = (
     "INSERT INTO schedule_events (namespace, schedule_id, sequence, time, name, workflow_id, run_id, body) VALUES (?,?,?,?,?,?,?,?)"
 )
 FORGET_SCHEDULE_EVENTS = "DELETE FROM schedule_events WHERE namespace = ? AND schedule_id = ? AND sequence <= ?"
-DELETE_SCHEDULES = "DELETE FROM schedules WHERE namespace = ?"
-DELETE_SCHEDULE_EVENTS = "DELETE FROM schedule_events WHERE namespace = ?"
 
 _EVENT_COLUMNS = "namespace, schedule_id, sequence, time, name, body, workflow_id, run_id"
 
@@ -26,7 +28,7 @@ def schedule_row(schedule: Schedule) -> tuple[Any, ...]:
     """Parameters of `UPSERT_SCHEDULE`."""
     return (
         schedule.namespace, schedule.schedule_id, schedule.status, schedule.action["engine"], schedule.action["workflow_type"],
-        int(schedule.deleted is not None), pack(asdict(schedule)),
+        math.ceil(schedule.deleted or 0), pack(asdict(schedule)),
     )  # fmt: skip
 
 
@@ -46,10 +48,10 @@ def _schedule_from(body: bytes) -> Schedule:
 
 
 class SqliteScheduleStore:
-    """Reads schedules."""
+    """Reads schedules, and forgets deleted ones."""
 
-    def __init__(self, readers: Readers) -> None:
-        self._readers = readers
+    def __init__(self, readers: Readers, writing: apsw.Connection | None, guard: threading.Lock) -> None:
+        self._readers, self._writing, self._guard = readers, writing, guard
 
     def all(self) -> list[Schedule]:
         """Every schedule that was not deleted."""
@@ -106,6 +108,20 @@ class SqliteScheduleStore:
             (namespace, schedule_id, after, limit),
         )
         return [_event_from(row) for row in rows]
+
+    def forget(self, before: float, limit: int) -> int:
+        """Remove at most `limit` schedules that were deleted before a moment; waits for a commit that is under way."""
+        if self._writing is None:
+            return 0
+        with self._guard, self._writing:
+            gone: list[Any] = self._writing.execute(
+                "DELETE FROM schedules WHERE (namespace, schedule_id) IN"
+                " (SELECT namespace, schedule_id FROM schedules WHERE deleted AND deleted < ? LIMIT ?)"
+                " RETURNING namespace, schedule_id",
+                (before, limit),
+            ).fetchall()
+            self._writing.executemany("DELETE FROM schedule_events WHERE namespace = ? AND schedule_id = ?", gone)
+        return len(gone)
 
 
 def _event_from(row: tuple[Any, ...]) -> ScheduleEvent:
