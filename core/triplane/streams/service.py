@@ -18,7 +18,16 @@ from triplane.effects import Effect, StreamChanged
 from triplane.engines.durable.outputs import read_items
 from triplane.engines.durable.settings import DurableSettings
 from triplane.entities import Run, Stream
-from triplane.errors import CannotNow, GatewayError, LimitReached, NotSupported, RunNotFound, StreamNotFound, UnknownCommand
+from triplane.errors import (
+    CannotNow,
+    GatewayError,
+    LimitReached,
+    NotSupported,
+    RunNotFound,
+    StreamNotFound,
+    UnknownCommand,
+    WorkflowNotFound,
+)
 from triplane.service import BusPort, Caller
 from triplane.store.interface import Slice
 from triplane.streams.log import Append, Change, Consume, End, Expire, Outcome, StreamLog, decide, take
@@ -88,6 +97,8 @@ class Streams:
     def _run(self, command: AppendStream | CloseStream | ReadStream) -> Run:
         view = self._bus.view(command.run_id)
         if view is None or (view.run.namespace, view.run.workflow_id) != (command.namespace, command.workflow_id):
+            if self._bus.current_run_id(command.namespace, command.workflow_id) is None:
+                raise WorkflowNotFound(command.workflow_id, command.namespace)
             raise RunNotFound(command.workflow_id, command.run_id)
         if view.run.engine != "durable":
             raise NotSupported(f"a {view.run.engine} run has no output streams")
