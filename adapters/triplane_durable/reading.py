@@ -8,7 +8,7 @@ from triplane.connection import Connection
 from triplane.deltas import DeltaFilter
 from triplane.engines.durable.ids import HOST_TYPE
 from triplane.entities import Run
-from triplane.errors import TooLarge
+from triplane.errors import LimitReached, TooLarge
 from triplane.events import Event
 from triplane.queries import CountRuns, DescribeRun, FindRuns, ListChain, ReadHistory, RunPage, RunView
 from triplane_durable.calls import Call, Handler, Route, RouteTable
@@ -20,6 +20,7 @@ from triplane_durable.tokens import page_token, read_token
 from triplane_durable.views import BUCKETS, events_view, run_summary, run_view
 
 HISTORY_WAIT_S = 30.0
+LOOK_AGAIN_S = 1.0
 EXPORT_PAGE = 1_000
 COUNT_MOST = 10_000
 """A count stops here and says so."""
@@ -46,6 +47,7 @@ class ReadingPlane:
 
     def __init__(self, connection: Connection, config: DurableConfig) -> None:
         self._connection, self._config = connection, config
+        self._followers = 0
 
     def handlers(self) -> dict[str, Handler]:
         """Handler by route name."""
@@ -157,8 +159,13 @@ class ReadingPlane:
         waits = query.get("wait_new_event", "").lower() in ("1", "true")
         read = ReadHistory(namespace=call.namespace, workflow_id=workflow_id, run_id=run_id, after=after, limit=size)
         page = self._connection.query(read)
-        if waits and not page.events and page.run.is_open:
-            page = await self._wait_for_events(read)
+        # Where as many requests wait as may, this one has its answer at once: nothing new.
+        if waits and not page.events and page.run.is_open and self._followers < self._config.max_polls:
+            self._followers += 1
+            try:
+                page = await self._wait_for_events(read)
+            finally:
+                self._followers -= 1
         last = after + len(page.events)
         follows = last < page.total or (waits and page.run.is_open)
         return 200, {
@@ -170,19 +177,24 @@ class ReadingPlane:
 
     async def _wait_for_events(self, read: ReadHistory) -> Any:
         """The page once there is something in it, or the empty one when the wait is over."""
-        subscription = self._connection.subscribe(DeltaFilter(run_id=read.run_id))
+        try:
+            subscription = self._connection.subscribe(DeltaFilter(run_id=read.run_id))
+        except LimitReached:
+            # More histories are followed with this credential than it may have subscriptions: look now and then.
+            subscription = None
         try:
             # An event may have come between the first look and the subscription.
             page = self._connection.query(read)
             async with asyncio.timeout(min(HISTORY_WAIT_S, self._config.long_poll_s)):
                 while not page.events and page.run.is_open:
-                    await anext(aiter(subscription))
+                    await (asyncio.sleep(LOOK_AGAIN_S) if subscription is None else anext(aiter(subscription)))
                     page = self._connection.query(read)
             return page
         except (TimeoutError, StopAsyncIteration):
             return self._connection.query(read)
         finally:
-            subscription.close()
+            if subscription is not None:
+                subscription.close()
 
     async def export(self, call: Call) -> tuple[int, dict[str, Any]]:
         view = run_of(self._connection, call)
