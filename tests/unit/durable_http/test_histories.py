@@ -96,7 +96,8 @@ async def test_an_export_has_its_checksum_over_all_but_the_integrity(wire):
     [
         ({"b": [], "a": {}, "ä": None}, '{"a":{},"b":[],"\\u00e4":null}'),
         (["\x7f", "/", "\n", "😀", 'q"\\'], '["\x7f","/","\\n","\\ud83d\\ude00","q\\"\\\\"]'),
-        ([1.0, 0.5, 1e16, 1e17, 1.5e300, 1e-4, 1e-5, -0.0, True, 7], "[1.0,0.5,10000000000000000.0,1.0e+17,1.5e+300,0.0001,1.0e-5,-0.0,true,7]"),
+        ([1.0, 0.5, 1e16, 1e17, 1.5e300], "[1.0,0.5,10000000000000000.0,1.0e+17,1.5e+300]"),
+        ([1e-4, 1e-5, -0.0, True, 7], "[0.0001,1.0e-5,-0.0,true,7]"),
     ],
 )
 def test_the_canonical_form_is_that_of_the_wire(value, text):
