@@ -124,15 +124,16 @@ class RunTable:
     def view(self, run_id: str) -> RunView | None:
         """The committed view of a run, open or closed."""
         live = self.live.get(run_id)
-        if live is not None:
+        if live is not None and live.view is not None:
             return live.view
         view = self._closed.get(run_id)
         if view is None:
+            # A new run may be on disk a moment before its commit is announced here, and the store names it by then.
             stored = self._store.runs.load(run_id)
             if stored is None:
                 return None
             view = _view_of(stored)
-            if not view.run.is_open:
+            if not view.run.is_open and live is None:
                 self._remember(run_id, view)
         return view
 
