@@ -35,6 +35,11 @@ class Session:
             name: handler for plane in PLANES for name, handler in plane(connection, config).handlers().items()
         }
 
+    @property
+    def closed(self) -> bool:
+        """Whether its connection is, so that nothing more is answered here."""
+        return self._connection.closed
+
     async def receive(self, request: Request) -> Response:
         """The response to a request; never raises but for cancellation."""
         route, params = find_route(request.method, request.segments)

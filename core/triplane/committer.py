@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
+import queue
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +76,8 @@ class Committer:
         self._is_refused = False
         self._waited_s = 0.0
         self._in_thread_since = 0
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
+        self._thread: threading.Thread | None = None
+        self._handed: queue.SimpleQueue[list[Pending] | None] = queue.SimpleQueue()
         self._idle: list[asyncio.Future[None]] = []
         self.groups = 0
         self.slices = 0
@@ -147,9 +149,16 @@ class Committer:
         else:
             self._in_thread = True
             self._in_thread_since += 1
-            loop = asyncio.get_running_loop()
-            future = loop.run_in_executor(self._thread, self._commit, group)
-            future.add_done_callback(lambda done: self._back_from_thread(group, done.result()))
+            if self._thread is None:
+                loop = asyncio.get_running_loop()
+                self._thread = threading.Thread(target=self._write, args=(loop,), name="store-writer", daemon=True)
+                self._thread.start()
+            self._handed.put(group)
+
+    def _write(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The writer thread: one group at a time. An executor's futures cost as much as a small group's commit."""
+        while (group := self._handed.get()) is not None:
+            loop.call_soon_threadsafe(self._back_from_thread, group, self._commit(group))
 
     def _back_from_thread(self, group: list[Pending], error: BaseException | None) -> None:
         self._in_thread = False
@@ -211,4 +220,6 @@ class Committer:
 
     def close(self) -> None:
         """End the writer thread; call after `drain`."""
-        self._thread.shutdown(wait=True)
+        if self._thread is not None:
+            self._handed.put(None)
+            self._thread.join()

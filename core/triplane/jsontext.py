@@ -24,6 +24,11 @@ def to_json(value: Any, foreign: Foreign | None = None) -> bytes:
         TypeError: `foreign` knows no form for a value.
     """
     try:
+        return orjson.dumps(value, default=foreign)
+    except TypeError:
+        # Rare: keys that are no text, for which orjson has a slower way.
+        pass
+    try:
         return orjson.dumps(value, default=foreign, option=orjson.OPT_NON_STR_KEYS)
     except TypeError:
         # orjson stops at 64 bits and at lone surrogates, which JSON itself has (`1e30` written out, `\ud800`).
