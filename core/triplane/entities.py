@@ -30,7 +30,7 @@ def evolve(entity: E, **changes: Any) -> E:
     """A copy of a frozen entity with some fields replaced; cheaper than `dataclasses.replace`, and unchecked."""
     new = object.__new__(type(entity))
     # The whole dictionary at once: these classes have no slots, and this runs several times in every step.
-    new.__dict__ = entity.__dict__ | changes
+    new.__dict__ = {**entity.__dict__, **changes}
     return new
 
 

@@ -2,7 +2,6 @@
 
 from triplane.deltas import Delta
 from triplane.engines.base import Engine, Step
-from triplane.entities import evolve
 from triplane.queries import RunView
 from triplane.store.interface import Slice
 from triplane.visibility.attributes import has_index_rows
@@ -11,8 +10,10 @@ from triplane.visibility.attributes import has_index_rows
 def finish_step(engine: Engine, step: Step, cursor: int, opened: bool) -> tuple[Slice, Delta]:
     """Close a step: stamp the run with its cursor and private data, and cut the slice and the delta from the changes."""
     state, changes = step.state, step.changes
-    closed = not state.run.is_open
-    state.run = run = evolve(state.run, updated=step.now, cursor=cursor, data=engine.dump(state))
+    fields = step.own_run()
+    fields["updated"], fields["cursor"], fields["data"] = step.now, cursor, engine.dump(state)
+    run = state.run
+    closed = not run.is_open
     detail = state.detail if changes.detail_changed or opened else None
     events, tasks, jobs = tuple(changes.events), tuple(changes.tasks.values()), tuple(changes.jobs.values())
     pruned, rows = tuple(changes.pruned), tuple(changes.rows)

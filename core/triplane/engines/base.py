@@ -107,12 +107,21 @@ class Step:
         changes: what has been changed so far.
     """
 
-    __slots__ = ("_ids", "changes", "now", "principal", "state", "wire")
+    __slots__ = ("_ids", "_run", "changes", "now", "principal", "state", "wire")
 
     def __init__(self, state: RunState, now: float, wire: str, principal: str) -> None:
         self.state, self.now, self.wire, self.principal = state, now, wire, principal
         self.changes = StepChanges()
         self._ids = 0
+        self._run: Run | None = None
+
+    def own_run(self) -> dict[str, Any]:
+        """The fields of the run, to be changed: those of a copy that nobody but this step has seen, made once."""
+        run = self.state.run
+        if run is not self._run:
+            run = self._run = self.state.run = evolve(run)
+            self.changes.run_changed = True
+        return run.__dict__
 
     # ---- history -------------------------------------------------------------------------------------------------
 
@@ -123,10 +132,9 @@ class Step:
             data: plain JSON values; pass a fresh dict, it is not copied. Keys with None are the caller's to leave out.
             keep: also append it to `state.history` (engines with `keeps_history` pass True).
         """
-        run = self.state.run
-        event = Event(run.history_length + 1, self.now, event_name, self.wire, self.principal, data if data is not None else {})
-        self.state.run = evolve(run, history_length=event.seq)
-        self.changes.run_changed = True
+        run = self.own_run()
+        seq = run["history_length"] = run["history_length"] + 1
+        event = Event(seq, self.now, event_name, self.wire, self.principal, data if data is not None else {})
         self.changes.events.append(event)
         if keep:
             self.state.history.append(event)
@@ -136,8 +144,7 @@ class Step:
 
     def set_run(self, **changes: Any) -> None:
         """Replace fields of the run (`status`, `status_message`, `paused`, `stopping`, `started`, …)."""
-        self.state.run = evolve(self.state.run, **changes)
-        self.changes.run_changed = True
+        self.own_run().update(changes)
 
     def set_detail(self, **changes: Any) -> None:
         """Replace fields of the run's detail (`output`, `memo`, `definition`, …)."""
