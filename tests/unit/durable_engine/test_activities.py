@@ -182,7 +182,9 @@ def test_activities_survive_a_restart_leased_queued_or_waiting():
     run.break_(run.lease("activity", task_id=activity_task_id(RUN, 3, 1)))
     run.restart()
     assert run.offered("activity") == [activity_task_id(RUN, 2, 1)]
-    assert [tell.value for tell in run.told if tell.topic == "lease_held"] == [{"task_id": leased["task_id"], "worker_id": "w1"}]
+    assert [tell.value for tell in run.told if tell.topic == "lease_held"] == [
+        {"task_id": leased["task_id"], "worker_id": "w1", "session_id": None}
+    ]
     run.finish(leased)
     run.advance(30)
     assert activity_task_id(RUN, 3, 2) in run.offered("activity")
@@ -207,3 +209,15 @@ def test_when_the_run_closes_its_activities_are_over_and_withdrawn():
     assert run.task("queued-1").state == "expired" and run.task("leased-2").state == "failed"
     assert run.state.jobs[("1", "leased-2", 1)].finished is not None
     assert run.events[-1] == "WorkflowCompleted"
+
+
+@pytest.mark.parametrize("end", ["timeout", "closing"])
+def test_a_lease_whose_activity_is_over_is_forgotten_by_whoever_keeps_leases(end):
+    run = scheduled(schedule_to_close_timeout=3)
+    task = run.lease("activity")
+    if end == "timeout":
+        run.advance(4)
+    else:
+        run.signal()
+        run.do(complete())
+    assert [told.value for told in run.told if told.topic == "lease_ended" and told.value.startswith("at-")] == [task["task_id"]]
