@@ -1,4 +1,4 @@
-"""Every recorded exchange of the `dw` command line, in recorded order against a real gateway: same status, version headers, `control_plane`.
+"""Every recorded exchange of the `dw` command line in its order against a real gateway: same status, versions and `control_plane`.
 
 Ids and times that a server makes up are learned from our answers as they come.
 """
