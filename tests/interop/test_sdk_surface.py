@@ -26,11 +26,7 @@ workflow_type = "fails"
 task_queue = "surface"
 """
 ONLY_IN_212 = {"Client.tls_context"}
-NOT_SERVED_YET: set[str] = {
-    "Client.activity_timeout_pass", "Client.activity_timeout_status", "Client.close_worker_session", "Client.create_worker_session",
-    "Client.renew_worker_session", "Client.repair_pass", "Client.repair_status", "Client.repair_workflow", "Worker.worker_session",
-    "WorkflowHandle.repair", "sync.Client.repair_workflow", "sync.SyncWorkflowHandle.repair",
-}  # fmt: skip
+NOT_SERVED_YET: set[str] = set()
 """Methods of capabilities that the gateway does not have."""
 
 
