@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from triplane.entities import BuildRollout, Job, Namespace, Rows, Run, RunDetail, Task, Timer, Worker, WorkerSession, evolve
 from triplane.events import Event
+from triplane.schedules.entities import Schedule, ScheduledStart, ScheduleEvent
 from triplane.store.interface import AuditRecord, RequestRecord, Slice
 
 COLUMNS = (("step", "int"), ("name", "str"))
@@ -43,9 +44,21 @@ class Script:
         change.rollouts = [BuildRollout("default", "main", f"build-{number % 3}", START + number, None, number % 2 == 0)]
         change.sessions = [WorkerSession("default", f"session-{number}", "main", f"worker-{number}", START, 60.0, START + 60, START + 600)]
         change.removed_sessions = [("default", f"session-{number - 3}")]
+        change.schedules, change.schedule_events = [self._schedule(number)], self._schedule_events(number)
+        change.forgotten_schedule_events = [("default", f"schedule-{number % 2}", number - 8)]
         change.tasks = [Task("1", "first", 1, "waiting", START + number)]
         change.timers = {"due": Timer("due", START + 60, {"of": number})}
         return change
+
+    def _schedule(self, number: int) -> Schedule:
+        start = ScheduledStart(number, f"flow-{number}", START, "timer", START + number)
+        action = {"engine": "durable", "workflow_type": "Order"}
+        spec = {"intervals": [{"every": "PT1H"}]}
+        return Schedule("default", f"schedule-{number % 2}", spec, action, fires=number, pending=(start,), recent=({"fill": "f" * 200},))
+
+    def _schedule_events(self, number: int) -> list[ScheduleEvent]:
+        data = {"fire_time": START, "fill": "f" * 200}
+        return [ScheduleEvent("default", f"schedule-{number % 2}", number + 1, START + number, "ScheduleTriggered", data, "flow", "run")]
 
     def _step(self, run: Run, number: int) -> Slice:
         name = f"task-{number % 3}"

@@ -5,17 +5,28 @@ import random
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 
 from crash.load.serving import ServedGateway
 from triplane.clock import ManualClock
-from triplane.commands import BackfillSchedule, StopRun
+from triplane.commands import (
+    BackfillSchedule,
+    CreateSchedule,
+    DeleteSchedule,
+    PauseSchedule,
+    ResumeSchedule,
+    StopRun,
+    TriggerSchedule,
+    UpdateSchedule,
+)
+from triplane.commands.base import Command
 from triplane.queries import ListRuns
 from triplane.schedules.machine import workflow_id_of
 from triplane.store.interface import Store
-from unit.schedules.schedule_house import START, ScheduleHouse
+from unit.schedules.schedule_house import ACTION, HOURLY, START, ScheduleHouse
 
 HOUR = 3_600.0
 FIRST = workflow_id_of("s", START + HOUR, "timer", 0)
@@ -93,6 +104,30 @@ async def test_a_crash_behind_any_commit_of_a_firing_leaves_exactly_one_run_for_
         await again.restart()
         assert [run.run_id for run in again.runs()] == before
         await again.close()
+
+
+async def test_every_change_that_was_answered_is_there_after_a_crash(tmp_path: Path):
+    live = tmp_path / "live"
+    house = await ScheduleHouse(live).open()
+    steps: list[tuple[type[Command], dict[str, Any]]] = [
+        (CreateSchedule, {"spec": HOURLY, "action": ACTION, "max_runs": 3}), (UpdateSchedule, {"note": "n", "max_runs": 9}),
+        (PauseSchedule, {"note": "p"}), (ResumeSchedule, {}), (TriggerSchedule, {}), (DeleteSchedule, {}),
+        (CreateSchedule, {"spec": HOURLY, "action": ACTION, "paused": True}),
+    ]  # fmt: skip
+    for number, (command, fields) in enumerate(steps):
+        reply = await house.ask(command, "s", request_id=f"r-{number}", **fields)
+        image = tmp_path / f"image-{number}"
+        image.mkdir()
+        for file in live.glob("triplane.sqlite*"):
+            if not file.name.endswith("-shm"):
+                shutil.copy(file, image / file.name)
+        again = await ScheduleHouse(image).open()
+        assert again.store.schedules.find("default", "s") == house.store.schedules.find("default", "s")
+        assert again.names() == house.names()
+        assert await again.ask(command, "s", request_id=f"r-{number}", **fields) == reply | {"retained": True}
+        assert again.names() == house.names()
+        await again.close()
+    await house.close()
 
 
 def verify(store: Store, schedule_id: str) -> int:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import Any
 
 from croniter import CroniterError, croniter
@@ -175,6 +176,7 @@ def cron(expression: str) -> WallTimes:
     return WallTimes(sets[0], sets[1], frozenset(sets[2]), frozenset(sets[3]), frozenset(sets[4]))
 
 
+@lru_cache(maxsize=4_096)
 def _field(field: str, text: str) -> tuple[int, ...]:
     """The numbers that one field means, ascending."""
     if not _PATTERNS[field].fullmatch(text):

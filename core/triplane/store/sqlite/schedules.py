@@ -2,7 +2,7 @@
 
 import math
 import threading
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 import apsw
@@ -21,6 +21,8 @@ INSERT_SCHEDULE_EVENT = (
 )
 FORGET_SCHEDULE_EVENTS = "DELETE FROM schedule_events WHERE namespace = ? AND schedule_id = ? AND sequence <= ?"
 
+_FIELDS = tuple(field.name for field in fields(Schedule))
+_START_FIELDS = tuple(field.name for field in fields(ScheduledStart))
 _EVENT_COLUMNS = "namespace, schedule_id, sequence, time, name, body, workflow_id, run_id"
 
 
@@ -28,8 +30,15 @@ def schedule_row(schedule: Schedule) -> tuple[Any, ...]:
     """Parameters of `UPSERT_SCHEDULE`."""
     return (
         schedule.namespace, schedule.schedule_id, schedule.status, schedule.action["engine"], schedule.action["workflow_type"],
-        math.ceil(schedule.deleted or 0), pack(asdict(schedule)),
+        math.ceil(schedule.deleted or 0), pack(_body(schedule)),
     )  # fmt: skip
+
+
+def _body(schedule: Schedule) -> dict[str, Any]:
+    body = {name: getattr(schedule, name) for name in _FIELDS}
+    for name in ("pending", "buffer"):
+        body[name] = [{field: getattr(start, field) for field in _START_FIELDS} for start in body[name]]
+    return body
 
 
 def event_row(event: ScheduleEvent) -> tuple[Any, ...]:
@@ -40,11 +49,11 @@ def event_row(event: ScheduleEvent) -> tuple[Any, ...]:
 
 
 def _schedule_from(body: bytes) -> Schedule:
-    fields: dict[str, Any] = unpack(body)
+    values: dict[str, Any] = unpack(body)
     for name in ("pending", "buffer"):
-        fields[name] = tuple(ScheduledStart(**start) for start in fields[name])
-    fields["recent"] = tuple(fields["recent"])
-    return Schedule(**fields)
+        values[name] = tuple(ScheduledStart(**start) for start in values[name])
+    values["recent"] = tuple(values["recent"])
+    return Schedule(**values)
 
 
 class SqliteScheduleStore:
