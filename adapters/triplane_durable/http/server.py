@@ -47,6 +47,11 @@ class HttpServer:
         self.stopping = False
         self.port = 0
 
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._connections)
+
     async def start(self, host: str, port: int) -> None:
         """Listen.
 
