@@ -51,11 +51,7 @@ class ClosedRunPlane:
         }
 
     async def redrive(self, call: Call) -> tuple[int, dict[str, Any]]:
-        """Start the workflow again with the same input; `run_id` is the new run's.
-
-        The released server goes on from the activities that were completed. This one runs them again, so redrive only
-        workflows whose activities may be repeated.
-        """
+        """Start the workflow again with the same input and the results of the activities it completed; `run_id` is the new run's."""
         fields = Fields(call.body)
         request_id = fields.text("request_id")
         fields.check()

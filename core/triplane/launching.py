@@ -9,7 +9,7 @@ from triplane.asking import Ask
 from triplane.clock import Clock
 from triplane.commands.runs import DuplicatePolicy, PlayRun, StartRun, StopMode, StopRun
 from triplane.commands.visibility import RedriveRun
-from triplane.engines.base import Engine, RunState, Step
+from triplane.engines.base import Engine, Redrivable, RunState, Step
 from triplane.entities import Run
 from triplane.errors import (
     CannotNow,
@@ -21,7 +21,8 @@ from triplane.errors import (
     UnknownCommand,
     WorkflowNotFound,
 )
-from triplane.runtable import LiveRun, RunTable
+from triplane.events import Event
+from triplane.runtable import HISTORY_PAGE, LiveRun, RunTable
 from triplane.service import SYSTEM
 from triplane.starts import Starter
 from triplane.store.interface import Store
@@ -105,6 +106,35 @@ class Launcher:
         self._add(engine, state, step, ask)
 
     def _redrive(self, command: RedriveRun, ask: Ask) -> None:
+        run, start = self._failed(command)
+        engine = self._engines[run.engine]
+        if not isinstance(engine, Redrivable):
+            raise NotSupported(f"a {run.engine} run cannot be redriven; start its workflow again")
+        self._spawn(self._answering(ask, self._salvage_and_open(engine, command, run, start, ask)), f"redrive {run.workflow_type}")
+
+    async def _salvage_and_open(self, engine: Redrivable, command: RedriveRun, run: Run, start: StartRun, ask: Ask) -> None:
+        history = await asyncio.to_thread(self._history_of, run)
+        prepared = await asyncio.to_thread(engine.salvage, history)
+        # Somebody else may have started or redriven the workflow meanwhile.
+        self._failed(command.model_copy(update={"run_id": run.run_id}))
+        state = self._starter.new_state(start, run.run_number + 1, self._clock.now())
+        self._open(state, start, prepared, ask)
+
+    def _history_of(self, run: Run) -> list[Event]:
+        history: list[Event] = []
+        while len(history) < run.history_length:
+            page = self._store.histories.read(run.run_id, len(history), HISTORY_PAGE)
+            if not page:
+                raise CannotNow(f"the end of run {run.run_id} is on its way to the disk; try again")
+            history.extend(page)
+        return history
+
+    def _failed(self, command: RedriveRun) -> tuple[Run, StartRun]:
+        """The run to redrive, which must be its workflow's current one, and the start of the next.
+
+        Raises:
+            WorkflowNotFound, RunNotFound, NotCurrentRun, RunNotClosed, NotSupported.
+        """
         current = self._runs.current_run_id(command.namespace, command.workflow_id)
         if current is None:
             raise WorkflowNotFound(command.workflow_id, command.namespace)
@@ -118,9 +148,7 @@ class Launcher:
         run = live.state.run if live is not None else view.run
         if run.is_open:
             raise RunNotClosed(f"workflow {run.workflow_id!r} is open", workflow_id=run.workflow_id, run_id=run.run_id)
-        start = self._starter.redrive_of(run, view.detail)
-        state = self._starter.new_state(start, run.run_number + 1, self._clock.now())
-        self._open(state, start, {}, ask)
+        return run, self._starter.redrive_of(run, view.detail)
 
     def _start(self, command: StartRun, ask: Ask) -> None:
         engine = self._engines.get(command.engine)
@@ -131,22 +159,27 @@ class Launcher:
         if existing is not None:
             self._answer(ask, existing)
         elif engine.prepares:
-            self._spawn(self._prepare_and_open(engine, command, ask), f"prepare {command.workflow_type}")
+            self._spawn(self._answering(ask, self._prepare_and_open(engine, command, ask)), f"prepare {command.workflow_type}")
         else:
             state = self._starter.new_state(command, number, self._clock.now())
             self._open(state, command, {}, ask)
 
     async def _prepare_and_open(self, engine: Engine, command: StartRun, ask: Ask) -> None:
+        run_id, prepared = await self._starter.prepare(engine, command)
+        # Somebody else may have started the same workflow while this one was being read.
+        existing, number = self._look_up(command)
+        if existing is not None:
+            self._answer(ask, existing)
+            return
+        state = self._starter.new_state(command, number, self._clock.now(), run_id)
+        self._open(state, command, prepared, ask)
+
+    @staticmethod
+    async def _answering(ask: Ask, work: Coroutine[Any, Any, None]) -> None:
+        """Do what takes a while; a refusal is the asker's to be told, and so is a failure."""
         future = ask.future
         try:
-            run_id, prepared = await self._starter.prepare(engine, command)
-            # Somebody else may have started the same workflow while this one was being read.
-            existing, number = self._look_up(command)
-            if existing is not None:
-                self._answer(ask, existing)
-                return
-            state = self._starter.new_state(command, number, self._clock.now(), run_id)
-            self._open(state, command, prepared, ask)
+            await work
         except GatewayError as error:
             if future is not None and not future.done():
                 future.set_exception(error)
@@ -155,7 +188,7 @@ class Launcher:
                 future.set_exception(CannotNow("the gateway is stopping; the run was not started"))
             raise
         except Exception as error:
-            log.exception("start_crashed: %s", command.workflow_type)
+            log.exception("start_crashed: %s", ask.command.name)
             if future is not None and not future.done():
                 future.set_exception(error)
 

@@ -157,12 +157,10 @@ class Starter:
         """The start of the run that tries again what `run`, which is closed, did not achieve.
 
         Raises:
-            NotSupported: it did not fail, or is of an engine whose input is more than what is kept with the run.
+            NotSupported: it did not fail.
         """
         if run.status != "failed":
             raise NotSupported(f"workflow {run.workflow_id!r} is {run.status}; only a failed or timed-out run can be redriven")
-        if run.engine != "durable":
-            raise NotSupported(f"a {run.engine} run cannot be redriven; start its workflow again")
         options = {key: detail.options[key] for key in _REDRIVEN_OPTIONS if detail.options.get(key) is not None}
         return StartRun(
             namespace=run.namespace, workflow_id=run.workflow_id, engine=run.engine, workflow_type=run.workflow_type,

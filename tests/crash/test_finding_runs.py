@@ -9,11 +9,13 @@ import pytest
 from crash.commands import QUEUE, WORKER, CrashHouse
 from crash.vfs import VARIANTS, FaultyVFS, Trace, write_image
 from triplane.commands import ArchiveRun, DefineSearchAttribute, RedriveRun, RemoveSearchAttribute, StartRun
-from triplane.commands.workers import CompleteWorkflowTask, PollTask, RegisterWorker
+from triplane.commands.workers import CompleteActivity, CompleteWorkflowTask, PollTask, RegisterWorker
 from triplane.connection import Connection
-from triplane.queries import DescribeRun, FindRuns, ListSearchAttributes
+from triplane.queries import DescribeRun, FindRuns, ListSearchAttributes, ReadHistory
 from triplane.store.sqlite import SqliteStore, open_store
 from triplane.visibility.attributes import index_rows
+
+CHARGE = {"type": "schedule_activity", "activity_type": "charge", "arguments": {"codec": "json", "blob": "[1]"}, "queue": QUEUE}
 
 Promise = tuple[int, str, Any]
 """Behind which operation it was acknowledged, what was done, and what must be found from then on."""
@@ -46,11 +48,16 @@ async def record(directory: Path, trace: Trace) -> list[Promise]:
         search_attributes={"Tier": "gold", "Size": 4}, options={"business_key": "k"},
     )  # fmt: skip
     await do(start, "started", 'Size = 4 AND BusinessKey = "k"')
+    await be_the_worker(connection, CHARGE)
+    task = await connection.dispatch(PollTask(kind="activity", worker_id=WORKER, task_queue=QUEUE, timeout_s=5))
+    attempt = {"task_id": task["task_id"], "activity_attempt_id": task["activity_attempt_id"], "lease_owner": WORKER}
+    await connection.dispatch(CompleteActivity(**attempt, result={"codec": "json", "blob": '"paid"'}))
     upsert = {"type": "upsert_search_attributes", "attributes": {"Tier": "tin", "Size": None}}
     await be_the_worker(connection, upsert, {"type": "fail_workflow", "message": "no"})
     promises.append((len(trace.operations), "upserted", 'Tier = "tin" AND Size IS NULL'))
     failed = connection.query(DescribeRun(workflow_id="w")).run.run_id
     await do(RedriveRun(workflow_id="w", run_id=failed, request_id="again"), "redriven")
+    await be_the_worker(connection, CHARGE)
     await be_the_worker(connection, {"type": "complete_workflow", "result": {"codec": "json", "blob": "1"}})
     await do(ArchiveRun(workflow_id="w", reason="old"), "archived", "ArchiveTime IS NOT NULL")
     await house.close()
@@ -85,7 +92,22 @@ async def hold_to(promises: list[Promise], image: Path, vfs: FaultyVFS) -> None:
         if what in kept:
             assert [run.workflow_id for run, _ in connection.query(FindRuns(query=kept[what])).runs] == ["w"], what
             break
+    if promises and promises[-1][1] == "redriven":
+        await charge_only_once(connection)
     await house.close()
+
+
+async def charge_only_once(connection: Connection) -> None:
+    """Be the redriven run's worker: the activity that the failed run completed is there already, and offered to nobody."""
+    await connection.dispatch(RegisterWorker(worker_id=WORKER, task_queue=QUEUE, info={}))
+    run = connection.query(DescribeRun(workflow_id="w")).run
+    names = [event.name for event in connection.query(ReadHistory(workflow_id="w", run_id=run.run_id)).events]
+    if "ActivityScheduled" not in names:
+        await be_the_worker(connection, CHARGE)
+    assert await connection.dispatch(PollTask(kind="activity", worker_id=WORKER, task_queue=QUEUE, timeout_s=0)) is None
+    events = connection.query(ReadHistory(workflow_id="w", run_id=run.run_id)).events
+    (completed,) = [event.data for event in events if event.name == "ActivityCompleted"]
+    assert completed["result"]["blob"] == '"paid"' and completed["reused_from_run_id"] != run.run_id
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

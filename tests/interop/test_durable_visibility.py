@@ -45,7 +45,7 @@ def test_runs_are_found_exported_archived_and_redriven_by_the_real_sdk(gateway, 
     for name, report in seen["exports"].items():
         assert (report["status"], report["found"], report["signed"]) == ("ok", [], True), (name, report)
     assert {name: report["complete"] for name, report in seen["exports"].items()} == {
-        "t0": True, "stubborn": True, "waiting": False, "wrong": True, "waited": True,
+        "t0": True, "stubborn": True, "waiting": False, "wrong": True, "waited": True, "redriven": True,
     }  # fmt: skip
     assert seen["exports"]["t0"]["replayed"] == seen["exports"]["waited"]["replayed"] == ["CompleteWorkflow"]
     assert seen["exports"]["stubborn"]["replayed"] == ["FailWorkflow"]
@@ -53,4 +53,6 @@ def test_runs_are_found_exported_archived_and_redriven_by_the_real_sdk(gateway, 
     assert [each for each in seen["archived"][2] if each.startswith(prefix)] == [f"{prefix}-t4", f"{prefix}-t2"]
     assert seen["redriven"] == ["redriven", True, True]
     assert (seen["second try"], seen["chain"]) == ([f"{prefix}-s", 1], ["failed", "completed"])
+    # What the failed run had done is not done again.
+    assert seen["noted"] == 1 and seen["exports"]["redriven"]["replayed"] == ["CompleteWorkflow"]
     assert seen["redrive completed"][0] == "InvalidArgument"

@@ -46,7 +46,8 @@ class ArchiveRun(RunCommand):
 class RedriveRun(RunCommand):
     """Start a failed or timed-out workflow again, as the next run of its chain with the same input.
 
-    Memo and search attributes are as the failed run left them; timeouts start anew.
+    Activities that the failed run completed are not done again as long as the workflow schedules the same ones. Memo and
+    search attributes are as the failed run left them; timeouts start anew.
     """
 
     name: ClassVar[str] = "redrive_run"

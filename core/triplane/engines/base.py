@@ -9,7 +9,7 @@ give the same state.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from triplane.commands.base import Command, RunCommand
 from triplane.commands.runs import StartRun
@@ -379,4 +379,17 @@ class Engine(Protocol):
 
     def recover(self, state: RunState, step: Step) -> None:
         """Say again, after a restart, the effects of all that is still open (ready tasks, unsubmitted jobs, models)."""
+        ...
+
+
+@runtime_checkable
+class Redrivable(Protocol):
+    """An engine whose failed runs can be tried again with what they achieved."""
+
+    def salvage(self, history: Sequence[Event]) -> Mapping[str, Any]:
+        """What `Engine.start` of the next run is given as `prepared`. Called in another thread.
+
+        Raises:
+            NotSupported: there is too much of it.
+        """
         ...

@@ -12,10 +12,12 @@ from durable_workflow.history_bundle_verify import verify_bundle
 
 QUEUE = "visibility"
 tries: dict[str, int] = {}
+noted: list = []
 
 
 @activity.defn(name="note")
 def note(value):
+    noted.append(value)
     return value
 
 
@@ -163,6 +165,9 @@ async def main(url, prefix, key):
         repeated = await client.redrive_workflow(stubborn.workflow_id, failed_run, request_id=f"{prefix}-redrive")
         seen["redriven"] = [redriven.outcome, redriven.run_id == repeated.run_id, redriven.run_id != failed_run]
         seen["second try"] = await client.get_workflow_handle(stubborn.workflow_id, run_id=redriven.run_id).result(timeout=30)
+        seen["noted"] = noted.count(f"{prefix}-s")
+        report = await findings(client, stubborn.workflow_id, key)
+        seen["exports"]["redriven"] = report
         seen["chain"] = [run.status for run in (await client.list_workflow_runs(stubborn.workflow_id)).runs]
         good = await client.describe_workflow(f"{prefix}-t1")
         seen["redrive completed"] = await refused(client.redrive_workflow(good.workflow_id, good.run_id))

@@ -204,6 +204,75 @@ async def test_a_failed_run_is_redriven_with_its_input_and_others_are_not(wire):
     assert [run["run_number"] for run in (await wire.send("GET", "workflows/w/runs")).body["runs"]] == [1, 2]
 
 
+def charge(name="charge", argument=1, **fields):
+    return {"type": "schedule_activity", "activity_type": name, "arguments": envelope([argument]), "queue": "q", **fields}
+
+
+async def finish_activity(wire, result):
+    task = await poll(wire, "activity")
+    body = {"activity_attempt_id": task["activity_attempt_id"], "lease_owner": "worker", "result": envelope(result)}
+    assert (await wire.send("POST", f"worker/activity-tasks/{task['task_id']}/complete", body)).status == 200
+    return task["activity_type"]
+
+
+async def redriven(wire):
+    failed = (await wire.send("GET", "workflows/w")).body["run_id"]
+    assert (await wire.send("POST", f"workflows/w/runs/{failed}/redrive", [])).status == 200
+    return await poll(wire)
+
+
+def group(index):
+    keys = {"parallel_group_id": "parallel-activities:1:2", "parallel_group_kind": "activity", "parallel_group_base_sequence": 1,
+            "parallel_group_size": 2, "parallel_group_index": index}  # fmt: skip
+    return {**keys, "parallel_group_path": [keys]}
+
+
+async def test_a_redriven_run_takes_the_results_of_what_was_done_and_does_the_rest(wire):
+    await registered(wire)
+    await started(wire)
+    both = (charge("charge", 1, **group(0)), charge("pack", 2, **group(1)))
+    assert (await complete(wire, await poll(wire), *both)).status == 200
+    assert {await finish_activity(wire, "done"), await finish_activity(wire, "done")} == {"charge", "pack"}
+    assert (await complete(wire, await poll(wire), charge("ship"))).status == 200
+    assert await finish_activity(wire, "lost") == "ship"
+    assert (await complete(wire, await poll(wire), FAIL)).status == 200
+    # The code was mended: it ships something else now, so that is done, and what follows it too.
+    task = await redriven(wire)
+    assert (await complete(wire, task, *both)).status == 200
+    task = await poll(wire)
+    results = [event["payload"]["result"] for event in task["history_events"] if event["event_type"] == "ActivityCompleted"]
+    assert results == [envelope("done"), envelope("done")]
+    assert (await complete(wire, task, charge("ship", "other"))).status == 200
+    assert await finish_activity(wire, "arrived") == "ship"
+    assert (await complete(wire, await poll(wire), DONE)).status == 200
+    assert (await wire.send("GET", "workflows/w")).body["status"] == "completed"
+
+
+async def test_a_redriven_run_that_goes_another_way_takes_nothing_more(wire):
+    await registered(wire)
+    await started(wire)
+    for name in ("first", "second"):
+        assert (await complete(wire, await poll(wire), charge(name))).status == 200
+        assert await finish_activity(wire, "old") == name
+    assert (await complete(wire, await poll(wire), FAIL)).status == 200
+    assert (await complete(wire, await redriven(wire), charge("first", "changed"))).status == 200
+    assert await finish_activity(wire, "new") == "first"
+    assert (await complete(wire, await poll(wire), charge("second"))).status == 200
+    assert await finish_activity(wire, "new") == "second"
+
+
+async def test_more_results_than_a_run_can_take_over_are_refused(wire, monkeypatch):
+    monkeypatch.setattr("triplane.engines.durable.salvage.MOST_BYTES", 10)
+    await registered(wire)
+    await started(wire)
+    assert (await complete(wire, await poll(wire), charge())).status == 200
+    await finish_activity(wire, "a long result")
+    assert (await complete(wire, await poll(wire), FAIL)).status == 200
+    failed = (await wire.send("GET", "workflows/w")).body["run_id"]
+    refused = await wire.send("POST", f"workflows/w/runs/{failed}/redrive", {})
+    assert refused.status == 422 and "taken over" in refused.body["message"]
+
+
 async def test_describe_says_what_a_run_waits_for(wire):
     await registered(wire)
     await started(wire)

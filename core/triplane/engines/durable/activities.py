@@ -10,7 +10,7 @@ from triplane.commands.workers import (
     LeaseTask,
 )
 from triplane.effects import Resolve
-from triplane.engines.durable import ids
+from triplane.engines.durable import ids, salvage
 from triplane.engines.durable.alarms import ACTIVITY_TIMER
 from triplane.engines.durable.payloads import as_envelope
 from triplane.engines.durable.retries import wait_before_next
@@ -56,6 +56,11 @@ def schedule(turn: Turn, command: dict[str, Any], sequence: int, group: dict[str
         detail={"kind": "activity", "title": activity_type, "platform": f"queue:{queue}"},
         data={"activity": activity.to_data()},
     )  # fmt: skip
+    kept = salvage.take(turn, sequence, data)
+    if kept is not None:
+        reused = {"result": kept, "payload_codec": "avro", "reused_from_run_id": turn.state.detail.options["redriven_from_run_id"]}
+        _conclude(turn, activity, "ActivityCompleted", {**_identity(turn, activity), **reused}, "succeeded")
+        return
     _watch(turn, activity)
     turn.offer_activity(activity)
 

@@ -1,6 +1,6 @@
 """The durable engine: workers replay a run's history and say what is to happen next; this records it and sees to it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from triplane.commands.base import Command, RunCommand
@@ -33,6 +33,7 @@ from triplane.engines.durable import (
     messages,
     outputs,
     repairing,
+    salvage,
     standalone,
     steering,
     timers,
@@ -48,7 +49,7 @@ from triplane.engines.durable.state import Activity, Buffered, Child, DurableSta
 from triplane.engines.durable.turn import Turn
 from triplane.entities import FINAL_TASK_STATES
 from triplane.errors import NotSupported
-from triplane.events import EventType
+from triplane.events import Event, EventType
 from triplane.operations.mapping import OperationMap
 from triplane.visibility.definitions import AttributeDefinitions
 
@@ -121,12 +122,17 @@ class DurableEngine:
         turn.emit("WorkflowStarted", data)
         if "continued_from_run_id" in detail.options:
             _take_over(turn)
+        salvage.keep(turn, prepared.get("kept", ()))
         closing.set_deadlines(turn)
         if turn.is_host:
             standalone.start(turn)
             return
         turn.wake()
         turn.issue_next()
+
+    def salvage(self, history: Sequence[Event]) -> Mapping[str, Any]:
+        """What a run that redrives a failed one is prepared with: the results of its activities."""
+        return {"kept": salvage.collect(history)}
 
     def play(self, previous: RunState, state: RunState, step: Step) -> None:
         raise NotSupported("a closed durable run cannot be continued; start its workflow again")
