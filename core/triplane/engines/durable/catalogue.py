@@ -37,7 +37,7 @@ EVENTS: tuple[EventType, ...] = (
     EventType(
         "ActivityCompleted", "An activity ended well.",
         {**_ATTEMPT, "result": _PAYLOAD, "reused_from_run_id": "str: the failed run that did it, where this one redrives it"},
-    ),  # fmt: skip
+    ),
     EventType("ActivityFailed", "An activity failed for good.", {**_ATTEMPT, **_FAILURE}),
     EventType("ActivityTimedOut", "An activity ran out of time for good.", {**_ATTEMPT, **_FAILURE, "timeout_kind": "str: which time"}),
     EventType("ActivityCancelled", "An activity was ended from outside.", {**_ATTEMPT, **_FAILURE}),
