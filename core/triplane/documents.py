@@ -22,6 +22,7 @@ from triplane.deltas import Delta, Gap
 from triplane.errors import ALL_ERRORS
 from triplane.events import CORE_EVENTS, Event
 from triplane.queries import ALL_QUERIES
+from triplane.schedules.entities import SCHEDULE_EVENTS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -46,8 +47,8 @@ def _request(kind: type[Request]) -> dict[str, Any]:
 
 
 def events_document() -> dict[str, Any]:
-    """The catalogue of events by engine (`core` for those of any), and the shape that every event has."""
-    catalogues = {"core": CORE_EVENTS, **{name: engine.events for name, engine in _ours(ENGINES).items()}}
+    """The catalogue of events by engine (`core` for those of any) and of schedules, and the shape that every event has."""
+    catalogues = {"core": CORE_EVENTS, "schedules": SCHEDULE_EVENTS, **{name: engine.events for name, engine in _ours(ENGINES).items()}}
     return {
         "$schema": DIALECT,
         "title": "Events in the histories of runs",

@@ -18,7 +18,7 @@ from triplane.requests import AnsweredRequests, digest_of
 from triplane.schedules.entities import Schedule
 from triplane.schedules.machine import Turn
 from triplane.schedules.starting import Started, Starting
-from triplane.schedules.timetable import Timetable, read_timetable
+from triplane.schedules.timetable import NEVER, Timetable, read_timetable
 from triplane.service import BusPort, Caller
 from triplane.store.interface import Slice
 from triplane.timers import TimerHeap
@@ -70,14 +70,13 @@ class ScheduleDesk:
     def load(self) -> None:
         """Take up every schedule in the store."""
         for schedule in self._bus.store.schedules.all():
+            entry = self.entries[schedule.key] = Entry(schedule, NEVER)
             try:
-                entry = Entry(schedule, read_timetable(schedule.spec, 0.0))
+                entry.timetable = read_timetable(schedule.spec, 0.0)
+                self._arm(entry)
             except InvalidFields as error:
-                # Such as a time zone that this machine's database has no more.
-                log.error("schedule_unreadable: %s/%s: %s", schedule.namespace, schedule.schedule_id, error)
-                continue
-            self.entries[schedule.key] = entry
-            self._arm(entry)
+                # Such as a time zone that this machine's database has no more. It can still be updated and deleted.
+                log.error("schedule_unreadable: %s/%s does not fire: %s", schedule.namespace, schedule.schedule_id, error)
             if schedule.pending or schedule.buffer:
                 self.spawn(self._take_up(schedule.key), f"take up schedule {schedule.schedule_id}")
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from triplane.events import EventType
 from triplane.values import value
 
 
@@ -129,10 +130,19 @@ class ScheduleEvent:
     run_id: str = ""
 
 
-SCHEDULE_EVENTS = (
-    "ScheduleCreated", "SchedulePaused", "ScheduleResumed", "ScheduleUpdated", "ScheduleTriggered", "ScheduleTriggerSkipped",
-    "ScheduleDeleted",
-)  # fmt: skip
+_FIRING = {"cause": "str: timer, trigger or backfill", "fire_time": "float: when the spec says that it fires"}
+_BY = {"requested_by": "map: wire and principal, where somebody asked"}
+
+SCHEDULE_EVENTS: tuple[EventType, ...] = (
+    EventType("ScheduleCreated", "The schedule was made.", {"overlap_policy": "str", "paused": "bool", "note": "str", **_BY}),
+    EventType("SchedulePaused", "It fires no more until it is resumed.", {"note": "str", **_BY}),
+    EventType("ScheduleResumed", "It fires again.", {"note": "str", **_BY}),
+    EventType("ScheduleUpdated", "Its definition changed.", {"changed": "list[str]: which fields", "note": "str", **_BY}),
+    EventType("ScheduleTriggered", "It started a run.", {**_FIRING, **_BY}),
+    EventType("ScheduleTriggerSkipped", "A firing started nothing.", {"reason": "str", "message": "str: the refusal", **_FIRING, **_BY}),
+    EventType("ScheduleDeleted", "It fires never again.", {**_BY}),
+)
+"""Every event in the histories of schedules."""
 
 
 @dataclass(frozen=True, slots=True)

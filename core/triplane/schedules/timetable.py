@@ -76,6 +76,10 @@ class Timetable:
         return at if at is not None and at < LAST_MOMENT else None
 
 
+NEVER = Timetable((), (), UTC)
+"""Of a schedule whose spec cannot be read."""
+
+
 def read_timetable(spec: Mapping[str, Any], now: float) -> Timetable:
     """The timetable of a spec `{cron_expressions?, intervals?: [{every, offset?}], calendars?, timezone?}`.
 

@@ -1,6 +1,7 @@
 """Schedules by command: what they answer, record and refuse."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from triplane.commands import (
     CreateSchedule,
     DeleteSchedule,
     PauseSchedule,
+    ResumeSchedule,
     StartRun,
     TriggerSchedule,
     UpdateSchedule,
@@ -25,7 +27,9 @@ from triplane.errors import (
     StorageFull,
 )
 from triplane.queries import DescribeRun, ListSchedules, ReadAudit, ReadScheduleHistory
+from triplane.schedules.entities import SCHEDULE_EVENTS
 from triplane.schedules.machine import workflow_id_of
+from triplane.store.interface import Slice
 from unit.schedules.schedule_house import ACTION, HOURLY, START, ScheduleHouse
 
 HOUR = 3_600.0
@@ -341,3 +345,31 @@ async def test_a_deleted_namespace_takes_its_schedules_along(house: ScheduleHous
     assert house.store.runs.open_run_ids() == []
     with pytest.raises(NamespaceNotFound):
         await house.gateway.bus.send(CreateSchedule(spec=HOURLY, action=ACTION))
+
+
+async def test_a_schedule_in_a_time_zone_that_is_gone_can_be_mended_and_deleted(house: ScheduleHouse):
+    await house.create("a")
+    await house.create("b")
+    for name in ("a", "b"):
+        lost = replace(house.schedule(name), spec=HOURLY | {"timezone": "Atlantis/Capital"})
+        await house.gateway.bus.write(Slice(schedules=(lost,)))
+    await house.restart()
+    await house.advance(2 * HOUR)
+    assert house.runs() == []
+    await house.ask(DeleteSchedule, "a")
+    await house.ask(UpdateSchedule, "b", spec=HOURLY)
+    await house.advance(HOUR)
+    assert len(house.runs()) == 1
+
+
+async def test_only_events_of_the_catalogue_are_recorded(house: ScheduleHouse):
+    await house.create(action={"engine": "preparing", "workflow_type": "broken"}, note="n")
+    for command in (PauseSchedule, ResumeSchedule, UpdateSchedule, TriggerSchedule):
+        await house.ask(command, **({"note": "m"} if command is not TriggerSchedule else {}))
+    await house.ask(UpdateSchedule, action={"workflow_type": "whole"})
+    await house.trigger()
+    await house.ask(DeleteSchedule)
+    catalogue = {kind.name: set(kind.fields) for kind in SCHEDULE_EVENTS}
+    assert {event.name for event in house.events()} == set(catalogue)
+    for event in house.events():
+        assert set(event.data) <= catalogue[event.name], event
