@@ -103,7 +103,7 @@ def server_capabilities(config: DurableConfig) -> dict[str, Any]:
         "parent_close_policy": True,
         "non_retryable_failures": True,
         "workflow_memo_updates": {"supported": True},
-        "cooperative_cancellation": False,
+        "cooperative_cancellation": True,
         "response_compression": [],
     }
 

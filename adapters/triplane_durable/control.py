@@ -6,8 +6,10 @@ from triplane.commands import QueryRun, SignalRun, StartRun, StopMode, StopRun, 
 from triplane.commands.base import Access
 from triplane.commands.messages import AwaitUpdate
 from triplane.connection import Connection
+from triplane.errors import Conflict, NotSupported
 from triplane.payloads import envelope
 from triplane_durable.calls import Call, Handler, Route, RouteTable
+from triplane_durable.cancelling import ask_to_cancel, cancels_cooperatively
 from triplane_durable.config import DurableConfig
 from triplane_durable.contract import DUPLICATE_POLICIES
 from triplane_durable.frames import Fields
@@ -230,6 +232,17 @@ class ControlPlane:
         return 202, body | {"update_status": "accepted", "outcome": None, "wait_timed_out": True}
 
     async def cancel(self, call: Call) -> tuple[int, dict[str, Any]]:
+        if cancels_cooperatively(self._connection, call.namespace):
+            fields = Fields(call.body)
+            reason = fields.text("reason", longest=1_000)
+            fields.check()
+            run_of(self._connection, call)
+            try:
+                return await ask_to_cancel(self._connection, call, reason)
+            except (Conflict, NotSupported) as error:
+                # Nobody could tell the workflow, or it has no code to be told: it is cancelled as anywhere else.
+                if isinstance(error, Conflict) and error.details.get("reason") != "cooperative_cancellation_unavailable":
+                    raise
         return await self._stop(call, StopMode.GRACEFUL, "cancelled")
 
     async def terminate(self, call: Call) -> tuple[int, dict[str, Any]]:

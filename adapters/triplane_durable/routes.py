@@ -5,6 +5,7 @@ from typing import Any
 from triplane_durable.activities import StandaloneActivities
 from triplane_durable.bridge import Bridge
 from triplane_durable.calls import Route, RouteTable
+from triplane_durable.cancelling import Cancelling
 from triplane_durable.closed_runs import ClosedRunPlane
 from triplane_durable.control import ControlPlane
 from triplane_durable.fleet import FleetRoutes
@@ -24,6 +25,7 @@ PLANES = (
     ControlPlane,
     WorkerPlane,
     Polls,
+    Cancelling,
     FleetRoutes,
     WorkerSessions,
     StandaloneActivities,

@@ -31,6 +31,7 @@ class OfferTask(Effect):
         item_type: workflow or activity type, matched against what workers support.
         priority: 0 (first) to 9. Within a priority the fairness keys take turns, each as often as its weight, 1 to 1000.
         build: only for workers of that build (empty: for those that name none); None is for any.
+        cooperative: only for workers that understand cooperative cancellation.
         session: the worker session an activity belongs to, as the workflow asked for it (contract durable 4.1).
     """
 
@@ -45,6 +46,7 @@ class OfferTask(Effect):
     fairness_weight: int = 1
     build: str | None = None
     session: Mapping[str, Any] | None = None
+    cooperative: bool = False
 
 
 @value()

@@ -1,6 +1,7 @@
 """Every command of the core, by name. What is not in this table (or an engine's own) is denied."""
 
 from triplane.commands.base import Access, Command, Query, Request, RunCommand, Scope
+from triplane.commands.cancelling import CANCELLING_COMMANDS
 from triplane.commands.fleet import FLEET_COMMANDS
 from triplane.commands.messages import AppendMessage, AwaitUpdate, QueryRun, ReportJob, SignalRun, UpdateRun
 from triplane.commands.models import DescribeAgent
@@ -81,7 +82,7 @@ ALL_COMMANDS: tuple[type[Command], ...] = (
     HeartbeatWorkflowTask, ReadTaskHistory, CompleteActivity, FailActivity, HeartbeatActivity, CompleteQuery, FailQuery,
     StartChildRun, ChildClosed, ExecuteOperation, LeaseTask, ReleaseLease, ChangeStream, FireTimer, ContinueStep, JobSubmitted,
     JobSubmitFailed,
-    ApproveUpdate, RejectUpdate, RemoveWorker, *FLEET_COMMANDS, *SESSION_COMMANDS,
+    ApproveUpdate, RejectUpdate, RemoveWorker, *FLEET_COMMANDS, *SESSION_COMMANDS, *CANCELLING_COMMANDS,
     ModelStarted, ModelStepped, ModelFailed, ExposeRun, *SCHEDULE_COMMANDS,
     *PASS_COMMANDS,
     CreateNamespace, UpdateNamespace, DeleteNamespace, SetExternalStorage, ProbeExternalStorage, RetentionPass,

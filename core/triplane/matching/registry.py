@@ -7,7 +7,7 @@ from typing import Any
 from triplane.entities import Worker
 from triplane.errors import Conflict, LimitReached, WorkerNotRegistered
 from triplane.matching.contracts import Known, known_of
-from triplane.matching.lanes import VALIDATION, lanes_of_build
+from triplane.matching.lanes import COOPERATIVE, VALIDATION, lanes_of_build
 from triplane.matching.queues import ORDINARY, Takes, Types
 
 WorkerKey = tuple[str, str]
@@ -43,6 +43,12 @@ def capacity_of(worker: Worker, field: str) -> int | None:
 def no_lanes(worker: Worker) -> Iterable[str]:
     """None besides those that every worker of its build looks at."""
     return ()
+
+
+def is_cooperative(worker: Worker) -> bool:
+    """Whether a worker understands cooperative cancellation, as it said at its registration (contract durable 1.2)."""
+    capabilities = worker.info.get("capabilities")
+    return isinstance(capabilities, (list, tuple)) and "cooperative_cancellation" in capabilities
 
 
 class Registry:
@@ -192,8 +198,10 @@ class Registry:
         found = self._takes.get((key, kind))
         if found is not None:
             return found
-        worker = self._workers[key]
-        lanes = lanes_of_build(_BASES[kind], build_of(worker))
+        worker, bases = self._workers[key], _BASES[kind]
+        if kind in ("workflow", "workflow+validation") and is_cooperative(worker):
+            bases = (*bases, COOPERATIVE)
+        lanes = lanes_of_build(bases, build_of(worker))
         if kind == "activity":
             lanes.update(more(worker))
         what = (self.types(key, "activity" if kind == "activity" else "workflow"), frozenset(lanes))

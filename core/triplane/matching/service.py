@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from triplane.audit import audit_record
 from triplane.commands.base import Command, RunCommand
+from triplane.commands.cancelling import DeliverCancellation, ObserveActivity, RequestCancellation
 from triplane.commands.fleet import FLEET_COMMANDS
 from triplane.commands.messages import AwaitUpdate, QueryRun, SignalRun, UpdateRun
 from triplane.commands.runs import StartRun
@@ -40,6 +41,7 @@ from triplane.engines.durable.options import build_of
 from triplane.engines.durable.settings import DurableSettings
 from triplane.entities import Run, Worker
 from triplane.errors import GatewayError, LeaseLost, TaskNotFound, UnknownCommand
+from triplane.matching.cancelling import Cancellations
 from triplane.matching.fleet import Fleet, then
 from triplane.matching.histories import history_of, view_of
 from triplane.matching.lanes import lane_of
@@ -73,6 +75,7 @@ class Matching:
         RegisterWorker, HeartbeatWorker, DeregisterWorker, PollTask, CompleteWorkflowTask, FailWorkflowTask,
         HeartbeatWorkflowTask, ReadTaskHistory, CompleteActivity, FailActivity, HeartbeatActivity, CompleteQuery,
         FailQuery, ApproveUpdate, RejectUpdate, RemoveWorker, QueryRun, AwaitUpdate,
+        RequestCancellation, DeliverCancellation, ObserveActivity,
         *FLEET_COMMANDS, *SESSION_COMMANDS,
     )  # fmt: skip
     screened: ClassVar[tuple[type[RunCommand], ...]] = (SignalRun, UpdateRun)
@@ -111,6 +114,7 @@ class Matching:
         self.errands.start(bus, self.registry)
         self.sessions.start(bus, self.registry)
         roster = Roster(self.settings, self.registry, self.rollouts, self.leases, self.desk, self.errands, bus)
+        self._handlers |= Cancellations(self.settings, bus, self.registry).handlers()
         self._handlers |= Fleet(self.settings, bus, self.registry, self.rollouts, self.desk, roster).handlers()
 
     async def drain(self) -> None:
@@ -358,7 +362,7 @@ class Matching:
             raise TaskNotFound(f"no {ref.kind} task {command.task_id!r}", task_id=command.task_id)
         self._lease_over(command.task_id)
         reason = _CLOSED_REASONS.get(view.run.status, "run_closed") if ref.kind == "activity" else "run_closed"
-        if isinstance(command, HeartbeatActivity):
+        if isinstance(command, (HeartbeatActivity, ObserveActivity)):
             return dead_heartbeat(reason)
         raise LeaseLost(
             f"workflow {view.run.workflow_id!r} is closed ({view.run.status})", reason,

@@ -257,7 +257,7 @@ def test_cluster_info_has_every_key_a_worker_needs():
     assert info["worker_protocol"]["version"] == "1.20" and info["control_plane"]["version"] == "2"
     assert info["control_plane"]["request_contract"]["operations"]["update"]["fields"]["wait_for"]["canonical_values"]
     capabilities = info["worker_protocol"]["server_capabilities"]
-    assert capabilities["query_tasks"] is True and capabilities["cooperative_cancellation"] is False
+    assert capabilities["query_tasks"] is True and capabilities["cooperative_cancellation"] is True
     assert not {"activity_lease_renewal", "query_task_authority", "sticky_execution", "observability_context"} & set(capabilities)
 
 

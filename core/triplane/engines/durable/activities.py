@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from triplane.commands.cancelling import ObserveActivity
 from triplane.commands.workers import (
     ActivityReport,
     CompleteActivity,
@@ -186,6 +187,22 @@ def heartbeat(turn: Turn, report: HeartbeatActivity) -> dict[str, Any]:
         "heartbeat_recorded": True,
         "lease_expires_at": activity.expires,
         "last_heartbeat_at": turn.now,
+    }
+
+
+def observe(turn: Turn, report: ObserveActivity) -> dict[str, Any]:
+    """How an attempt stands, for its worker; renews nothing."""
+    try:
+        activity = fence(turn, report)
+    except LeaseLost as lost:
+        return dead_heartbeat(lost.reason)
+    return {
+        "cancel_requested": False,
+        "can_continue": True,
+        "reason": None,
+        "heartbeat_recorded": False,
+        "lease_expires_at": activity.expires,
+        "deadlines": deadlines(activity),
     }
 
 

@@ -29,6 +29,8 @@ _UPDATE = {"update_id": "str: its id", "update_name": "str: its name"}
 _VERSION = {"sequence": _STEP, "change_id": "str: the change", "version": "int: the version"}
 _ATTRIBUTES = {"sequence": _STEP, "attributes": "object: the change", "merged": "object: all of them"}
 _REASON = {"reason": "str: as given, where one was"}
+_ASKED = {**_REASON, "workflow_command_id": "str: the request", "cleanup_deadline_at": "str: ISO 8601 UTC"}
+_TOLD = {"workflow_command_id": "str: the request", "sequence": _STEP, "call_kind": "str: what it waited for"}
 
 EVENTS: tuple[EventType, ...] = (
     EventType("WorkflowStarted", "The run began.", {"workflow_type": "str: what was started", "input": _PAYLOAD}),
@@ -67,6 +69,8 @@ EVENTS: tuple[EventType, ...] = (
     EventType("VersionMarkerRecorded", "Which version of its code a workflow took.", _VERSION),
     EventType("SearchAttributesUpserted", "Search attributes changed.", _ATTRIBUTES),
     EventType("MemoUpserted", "The memo changed.", {"sequence": _STEP, "entries": _PAYLOAD, "merged": _PAYLOAD}),
+    EventType("CooperativeCancellationRequested", "Somebody asked the workflow to cancel itself.", _ASKED),
+    EventType("CooperativeCancellationDelivered", "The workflow was told, at one of its calls.", _TOLD),
     EventType("CancelRequested", "Somebody asked to cancel the run.", _REASON),
     EventType("TerminateRequested", "Somebody asked to terminate the run.", _REASON),
     EventType("WorkflowCompleted", "The run ended well.", {"output": _PAYLOAD}),

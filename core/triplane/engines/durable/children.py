@@ -201,6 +201,12 @@ def end(turn: Turn, child: Child, how: str, reason: str, silent: bool) -> None:
     turn.step.effect(EndChild(turn.run_id, reference(turn, child), how, reason))
 
 
+def let_go(turn: Turn, child: Child) -> None:
+    """The workflow does not wait for it any more; it goes on by itself."""
+    child.silent = True
+    _store(turn, child, "running" if child.phase == "running" else "waiting")
+
+
 def end_with_run(turn: Turn) -> None:
     """The run closed: each open child, and those of the runs before it in its chain, gets what its policy says."""
     run = turn.state.run

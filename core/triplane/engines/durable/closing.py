@@ -49,6 +49,8 @@ def continue_as_new(turn: Turn, command: dict[str, Any]) -> None:
         options["carried_signals"] = signals
     if own.memo_blob is not None:
         options["memo_blob"] = own.memo_blob
+    if own.cancellation is not None and own.cancellation.delivered is None:
+        options["carried_cancellation"] = own.cancellation.to_data()[:4]
     if own.children or own.inherited:
         options["carried_children"] = children.hand_over(turn)
     workflow_type, queue = command.get("workflow_type") or run.workflow_type, command.get("queue") or run.task_queue

@@ -72,6 +72,14 @@ def abandon(turn: "Turn", condition: Condition) -> None:
     turn.step.clear_timer(f"{CONDITION_TIMER}{condition.sequence}")
 
 
+def drop(turn: "Turn") -> None:
+    """Wait for the open condition no more, without an event of its own: the delivered cancellation says it."""
+    condition, turn.own.condition = turn.own.condition, None
+    if condition is not None:
+        forget_timeout(turn, condition)
+        turn.step.clear_timer(f"{CONDITION_TIMER}{condition.sequence}")
+
+
 def note_timeout(turn: "Turn", data: Mapping[str, Any]) -> None:
     """A `TimerFired` was recorded: if it is a condition's timeout, the worker will see it from now on."""
     if data.get("timer_kind") != "condition_timeout":

@@ -7,6 +7,7 @@ from triplane.commands.workers import CompleteWorkflowTask
 from triplane.engines.durable import (
     activities,
     calling,
+    cancellation,
     children,
     closing,
     conditions,
@@ -241,6 +242,9 @@ def _fail_workflow(turn: Turn, command: dict[str, Any]) -> None:
     data = {key: command[key] for key in keys if command.get(key) is not None}
     data.setdefault("message", "the workflow failed")
     data.setdefault("exception_class", data.get("exception_type", "Exception"))
+    if cancellation.is_let_through(turn, command):
+        cancellation.close(turn)
+        return
     closing.close(turn, "failed", "WorkflowFailed", data)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from triplane.commands.base import Command, RunCommand
+from triplane.commands.cancelling import BeginCancellation, DeliverCancellation, ObserveActivity
 from triplane.commands.messages import AppendMessage, SignalRun, UpdateRun
 from triplane.commands.passes import CheckActivity, RedispatchRun
 from triplane.commands.runs import PauseRun, ResumeRun, StartRun, StopRun
@@ -25,6 +26,7 @@ from triplane.commands.workers import (
 from triplane.engines.base import Preparation, RunState, Step
 from triplane.engines.durable import (
     activities,
+    cancellation,
     children,
     closing,
     decisions,
@@ -40,12 +42,20 @@ from triplane.engines.durable import (
     updates,
     workflow_tasks,
 )
-from triplane.engines.durable.alarms import ACTIVITY_TIMER, CHILD_TIMER, CONDITION_TIMER, RUN_TIMER, USER_TIMER, WORKFLOW_TIMER
+from triplane.engines.durable.alarms import (
+    ACTIVITY_TIMER,
+    CANCEL_TIMER,
+    CHILD_TIMER,
+    CONDITION_TIMER,
+    RUN_TIMER,
+    USER_TIMER,
+    WORKFLOW_TIMER,
+)
 from triplane.engines.durable.catalogue import EVENTS
 from triplane.engines.durable.options import check_options
 from triplane.engines.durable.payloads import as_arguments
 from triplane.engines.durable.settings import DurableSettings
-from triplane.engines.durable.state import Activity, Buffered, Child, DurableState, TimerWait
+from triplane.engines.durable.state import Activity, Buffered, Cancellation, Child, DurableState, TimerWait
 from triplane.engines.durable.turn import Turn
 from triplane.entities import FINAL_TASK_STATES
 from triplane.errors import NotSupported
@@ -193,6 +203,8 @@ def _take_over(turn: Turn) -> None:
         turn.receive(Buffered("SignalReceived", dict(data), wire, principal))
     for workflow_id, *link in options.pop("carried_children", ()):
         turn.own.inherited[workflow_id] = tuple(link)
+    if (asked := options.pop("carried_cancellation", None)) is not None:
+        cancellation.begin(turn, Cancellation(*asked))
     turn.step.set_detail(options=options)
 
 
@@ -231,6 +243,8 @@ def _fire(turn: Turn, command: FireTimer) -> None:
         workflow_tasks.alarm(turn)
     elif timer_id == RUN_TIMER:
         closing.alarm(turn)
+    elif timer_id == CANCEL_TIMER:
+        cancellation.alarm(turn)
     elif timer_id.startswith(CONDITION_TIMER):
         timers.time_out_condition(turn, int(timer_id[len(CONDITION_TIMER) :]))
     elif timer_id.startswith(ACTIVITY_TIMER):
@@ -261,6 +275,7 @@ _HANDLERS: dict[type[RunCommand], Handler] = {
     ChildClosed: children.closed,
     RedispatchRun: repairing.redispatch,
     CheckActivity: repairing.check_activity,
+    BeginCancellation: cancellation.request,
     ContinueStep: _continue,
     ExposeRun: _expose,
     SignalRun: updates.signal,
@@ -283,4 +298,6 @@ _REPORTS: dict[type[Command], Handler] = {
     CompleteActivity: activities.complete,
     FailActivity: activities.fail,
     HeartbeatActivity: activities.heartbeat,
+    ObserveActivity: activities.observe,
+    DeliverCancellation: cancellation.deliver,
 }

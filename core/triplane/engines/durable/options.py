@@ -60,6 +60,13 @@ def _signals(value: Any) -> bool:
     )  # fmt: skip
 
 
+def _cancellation(value: Any) -> bool:
+    return (
+        isinstance(value, (list, tuple)) and len(value) == 4 and isinstance(value[0], str) and isinstance(value[3], str)
+        and _number(value[1], 0, MAX_TIME) and _number(value[2], 0, MAX_TIME)
+    )  # fmt: skip
+
+
 def _children(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and all(
         isinstance(item, (list, tuple)) and len(item) == 5 and all(isinstance(part, str) for part in item[:3])
@@ -82,6 +89,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "redriven_from_run_id": (_text, "must be a run's id"),
     "execution_deadline": (lambda value: _number(value, 0, MAX_TIME), "must be wall-clock seconds"),
     "memo_blob": (_memo_blob, "must be an encoded map"),
+    "carried_cancellation": (_cancellation, "must be a request as a run before left it"),
     "carried_children": (_children, "must be children as a run before left them"),
     "carried_signals": (_signals, "must be signals as a run before left them"),
 }

@@ -50,6 +50,11 @@ class DurableSettings(Section):
     max_pending_messages: int = setting(
         1_000, "Messages of one run's streams that its workflow has not read yet.", reload="hot", ge=1, le=10_000
     )
+    cleanup_s: float = setting(
+        600.0,
+        "How long a cancelled workflow may clean up where neither the request nor the run's timeouts say.",
+        unit="seconds", reload="hot", gt=0, le=86_400,
+    )  # fmt: skip
     max_pending_children: int = setting(2_000, "Children of one run open at the same time.", reload="hot", ge=1, le=10_000)
     max_child_depth: int = setting(100, "How deep children of children may go.", reload="hot", ge=1, le=10_000)
     max_streams: int = setting(100, "Output streams of one run.", reload="hot", ge=1, le=10_000)

@@ -4,7 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from triplane.engines.durable.alarms import iso
 from triplane.engines.durable.messages import Inbox
+
+FROM_THE_BEGINNING = "0"
+"""The page token of a history's first event."""
 
 NORMAL = ""
 """On the agenda: a workflow task that advances the workflow; any other entry is the id of an update to run."""
@@ -167,6 +171,35 @@ class Child:
 
 
 @dataclass(slots=True)
+class Cancellation:
+    """A cancellation that was asked for, with the workflow's own help.
+
+    Attributes:
+        requested, deadline: wall-clock seconds.
+        is_recorded: it is in the history, not waiting behind a workflow task.
+        delivered: where it was delivered: sequence, kind and span of the call, sequence and span of what a handle waits for.
+    """
+
+    request_id: str
+    requested: float
+    deadline: float
+    reason: str = ""
+    is_recorded: bool = False
+    delivered: list[Any] | None = None
+
+    def observed(self) -> dict[str, str]:
+        """The request as workers and clients are told of it; the token makes a worker read the history anew."""
+        return {
+            "request_id": self.request_id, "requested_at": iso(self.requested), "cleanup_deadline_at": iso(self.deadline),
+            "history_refresh_page_token": FROM_THE_BEGINNING,
+        }  # fmt: skip
+
+    def to_data(self) -> list[Any]:
+        """A list in field order."""
+        return [self.request_id, self.requested, self.deadline, self.reason, self.is_recorded, self.delivered]
+
+
+@dataclass(slots=True)
 class Buffered:
     """Something from outside that waits until the workflow task in hand is over.
 
@@ -209,6 +242,7 @@ class DurableState:
         inboxes: message streams, by name; read back from the history, not stored.
         cursors: how far the workflow has read each of them.
         activities, timers, children: those open, by workflow step.
+        cancellation: asked for with the workflow's own help, if it was.
         inherited: children that runs before this one in its chain left open, by workflow id: what becomes of each when
             the chain ends, and the run, step and attempt that started it.
         buffer: what waits behind the workflow task in hand; each has a row of its own, so that a thousand signals to a
@@ -233,6 +267,7 @@ class DurableState:
     timers: dict[int, TimerWait] = field(default_factory=dict)
     children: dict[int, Child] = field(default_factory=dict)
     inherited: dict[str, tuple[str, str, int, int]] = field(default_factory=dict)
+    cancellation: Cancellation | None = None
 
     def dump(self) -> dict[str, Any]:
         """What of it belongs in `Run.data`; activities, timers and children are kept by their tasks, what waits by its rows."""
@@ -261,6 +296,8 @@ class DurableState:
             data["memo"] = self.memo_blob
         if self.cursors:
             data["cursors"] = dict(self.cursors)
+        if self.cancellation is not None:
+            data["cancellation"] = self.cancellation.to_data()
         if self.inherited:
             data["inherited"] = {workflow_id: list(link) for workflow_id, link in self.inherited.items()}
         return data
@@ -283,6 +320,8 @@ class DurableState:
         )
         if "task" in data:
             state.task = WorkflowTask(*data["task"])
+        if "cancellation" in data:
+            state.cancellation = Cancellation(*data["cancellation"])
         if "condition" in data:
             state.condition = Condition(*data["condition"])
         return state

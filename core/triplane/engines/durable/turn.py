@@ -20,6 +20,9 @@ FROM_OUTSIDE = frozenset({"SignalReceived", "UpdateAccepted"})
 """Events that a workflow's handlers receive."""
 
 
+CANCELLATION_REQUESTED = "CooperativeCancellationRequested"
+
+
 def barrier_of(group: Mapping[str, Any]) -> str:
     """Id of the outermost parallel group, whose members wake the workflow only together; empty outside, and in selections."""
     return "" if not group or is_selection(group) else str(outermost(group).get("parallel_group_id", ""))
@@ -142,6 +145,8 @@ class Turn:
         wake = happening.wake
         if happening.name == "TimerFired":
             conditions.note_timeout(self, happening.data)
+        elif happening.name == CANCELLATION_REQUESTED:
+            self._pass_to_capable_workers()
         elif happening.name == "SignalReceived":
             wake = self.is_moved_by_input
             conditions.satisfy_selected(self)
@@ -192,6 +197,13 @@ class Turn:
             task_id = ids.workflow_task_id(run.run_id, task.number)
             self._offer("workflow", task_id, run.task_queue, run.workflow_type)
 
+    def _pass_to_capable_workers(self) -> None:
+        """The cancellation is in the history: only workers that understand it may have the run's tasks from now on."""
+        assert self.own.cancellation is not None
+        self.own.cancellation.is_recorded = True
+        self.withdraw_workflow_task()
+        self.offer_workflow_task()
+
     def offer_activity(self, activity: Activity) -> None:
         """Put an activity's present attempt in its queue, unless it is held or the run is paused."""
         if activity.phase == "queued" and not activity.held and not self.state.run.paused:
@@ -218,6 +230,7 @@ class Turn:
             OfferTask(
                 run.run_id, run.namespace, queue, kind, task_id, item_type, run.workflow_id,
                 options.get("priority", 5), options.get("fairness_key", ""), options.get("fairness_weight", 1), build, session,
+                kind == "workflow" and self.own.cancellation is not None and self.own.cancellation.is_recorded,
             )
         )  # fmt: skip
 

@@ -57,6 +57,8 @@ def lease(turn: Turn, command: LeaseTask, number: int) -> dict[str, Any] | None:
         "lease_owner": task.owner,
         "lease_expires_at": task.expires,
     }
+    if own.cancellation is not None and own.cancellation.is_recorded and task.update_id == NORMAL:
+        leased["cancellation_request"] = own.cancellation.observed()
     if task.update_id != NORMAL:
         leased["workflow_update_id"] = task.update_id
     return leased

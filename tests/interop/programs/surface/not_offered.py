@@ -1,7 +1,7 @@
 """Methods of capabilities that the gateway does not advertise: the SDK, or the missing route, says that they are not to be had."""
 
 from durable_workflow.client import CancellationDelivery, CancellationScopeBudget
-from durable_workflow.errors import RuntimeCapabilityUnsupported, RuntimeDiscoveryUnavailable, ServerError
+from durable_workflow.errors import RuntimeDiscoveryUnavailable, ServerError
 
 from surface.house import case, refused
 
@@ -20,22 +20,10 @@ async def renew(house):
     await refused(house.client.renew_activity_task_lease(**ATTEMPT), RuntimeDiscoveryUnavailable)
 
 
-@case("Client.request_workflow_cancellation", "WorkflowHandle.request_cancellation")
-async def request_cancellation(house):
-    handle = await house.waiting()
-    await refused(house.client.request_workflow_cancellation(handle.workflow_id), RuntimeCapabilityUnsupported)
-    await refused(handle.request_cancellation(reason="enough"), RuntimeCapabilityUnsupported)
-
-
 async def no_route(call):
     """The method asks no discovery; a server that does not offer its route says so."""
     error = await refused(call, ServerError)
     assert error.status == 404 and error.reason() == "route_not_found", error
-
-
-@case("Client.activity_task_status")
-async def activity_status(house):
-    await no_route(house.client.activity_task_status(**ATTEMPT))
 
 
 @case("Client.acknowledge_activity_cancellation")
@@ -46,11 +34,6 @@ async def acknowledge(house):
 @case("Client.prepared_local_activity_operation")
 async def prepared(house):
     await no_route(house.client.prepared_local_activity_operation(**LEASE, operation="prepare"))
-
-
-@case("Client.deliver_workflow_cancellation")
-async def deliver(house):
-    await no_route(house.client.deliver_workflow_cancellation(**LEASE, request_id="r", sequence=1, call_kind="timer"))
 
 
 @case("Client.open_cancellation_scope_on_claim")
