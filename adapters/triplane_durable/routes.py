@@ -50,12 +50,18 @@ _TREES: dict[tuple[str, int], dict[str, Any]] = {}
 """By method and number of segments: a tree of the words in the path, `_PARAMETER` for a named part; leaves are (route, names)."""
 
 
+_EXACT: dict[tuple[str, tuple[str, ...]], Route] = {}
+"""Routes without named parts, which most requests are for."""
+
+
 def _plant(method: str, path: str, route: Route) -> None:
     parts = path.split("/")
     node: dict[str, Any] = _TREES.setdefault((method, len(parts)), {})
     words = [_PARAMETER if part[0] == "{" else part for part in parts]
     for word in words[:-1]:
         node = node.setdefault(word, {})
+    if _PARAMETER not in words:
+        _EXACT[method, tuple(parts)] = route
     node[words[-1]] = (route, tuple(part[1:-1] for part in parts if part[0] == "{"))
 
 
@@ -68,6 +74,9 @@ def find_route(method: str, segments: tuple[str, ...]) -> tuple[Route | None, di
 
     Fixed words win over named parts. Without a route the second value holds `path` if another method has one.
     """
+    route = _EXACT.get((method, segments))
+    if route is not None:
+        return route, {}
     found = _walk(method, segments)
     if found is not None:
         return found

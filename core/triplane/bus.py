@@ -189,14 +189,10 @@ class Bus:
     def send(self, command: Command, caller: Caller = SYSTEM, wait: bool = True) -> "asyncio.Future[Any]":
         """Apply a command. The future resolves once it is on disk (or, without `wait`, once it is decided)."""
         service = self._by_command.get(type(command))
+        if service is not None and command.request_id is None:
+            return self._ask(service, command, caller)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         try:
-            if service is not None and command.request_id is None:
-                answer = service.handle(command, caller)
-                if isinstance(answer, asyncio.Future):
-                    return answer
-                future.set_result(answer)
-                return future
             self._committer.check_room()
             digest = None
             if command.request_id is not None:
@@ -227,6 +223,22 @@ class Bus:
             log.exception("command_crashed: %s", command.name)
             if not future.done():
                 future.set_exception(error)
+        return future
+
+    def _ask(self, service: Service, command: Command, caller: Caller) -> "asyncio.Future[Any]":
+        """Have a service answer."""
+        try:
+            answer = service.handle(command, caller)
+            if isinstance(answer, asyncio.Future):
+                return answer
+        except Exception as error:
+            if not isinstance(error, GatewayError):
+                log.exception("command_crashed: %s", command.name)
+            refused: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            refused.set_exception(error)
+            return refused
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        future.set_result(answer)
         return future
 
     def resolve(self, command: RunCommand) -> LiveRun:

@@ -21,8 +21,11 @@ def weight_of(delta: Delta) -> int:
     """About how many bytes a delta keeps in memory: its long texts, and a flat figure for each thing in it."""
     weight = 500 * (1 + len(delta.events) + len(delta.tasks) + len(delta.jobs))
     for event in delta.events:
-        for key in _PAYLOAD_KEYS & event.data.keys():
-            value = event.data[key]
+        data = event.data
+        if _PAYLOAD_KEYS.isdisjoint(data):
+            continue
+        for key in _PAYLOAD_KEYS & data.keys():
+            value = data[key]
             if isinstance(value, dict):
                 value = value.get("blob")
             if isinstance(value, str | bytes | list):
