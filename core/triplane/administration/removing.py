@@ -11,7 +11,7 @@ from triplane.service import BusPort
 
 log = logging.getLogger(__name__)
 
-ROWS_AT_ONCE = 500
+ROWS_AT_ONCE = 200
 """Rows in one transaction: few enough that a commit which comes meanwhile waits a few milliseconds."""
 
 RUNS_AT_ONCE = 50

@@ -37,6 +37,7 @@ class SqliteRemovalStore:
         forget: Callable[[Collection[str]], None],
     ) -> None:
         self._readers, self._writing, self._guard, self._forget = readers, writing, guard, forget
+        self._known: dict[str, list[str]] = {}
 
     def expired(self, namespace: str, before: float, limit: int) -> list[str]:
         """Runs that closed before a moment and were not archived, oldest start first, at most `limit`."""
@@ -87,16 +88,22 @@ class SqliteRemovalStore:
             return 0
         removed = 0
         with self._guard, self._writing:
-            row = self._writing.execute("SELECT run FROM gone_runs ORDER BY run LIMIT 1").fetchone()
-            if row is not None:
-                for table in _tables_with(self._writing, "run"):
-                    removed += _delete(self._writing, table, "run", row[0], limit - removed)
+            deletions = self._deletions(self._writing, "run")
+            while removed < limit and (row := self._writing.execute("SELECT run FROM gone_runs ORDER BY run LIMIT 1").fetchone()):
+                for deletion in deletions:
+                    removed += _delete(self._writing, deletion, row[0], limit - removed)
                     if removed >= limit:
                         break
                 else:
                     self._writing.execute("DELETE FROM gone_runs WHERE run = ?", row)
                     removed += 1
         return removed
+
+    def _deletions(self, connection: apsw.Connection, column: str) -> list[str]:
+        """A statement for each table with that column; the schema does not change while the store is open."""
+        if column not in self._known:
+            self._known[column] = [_deletion(connection, table, column) for table in _tables_with(connection, column)]
+        return self._known[column]
 
     def counts(self, namespace: str) -> dict[str, int]:
         """Rows by table of what belongs to a namespace; a run counts once, however much it has."""
@@ -130,8 +137,8 @@ class SqliteRemovalStore:
             return 0
         removed = 0
         with self._guard, self._writing:
-            for table in _tables_with(self._writing, "namespace"):
-                removed = _delete(self._writing, table, "namespace", namespace, limit)
+            for deletion in self._deletions(self._writing, "namespace"):
+                removed = _delete(self._writing, deletion, namespace, limit)
                 if removed:
                     break
             else:
@@ -148,15 +155,17 @@ def _tables_with(connection: apsw.Connection, column: str) -> list[str]:
     return [name for (name,) in rows if name not in _KEPT]
 
 
-def _delete(connection: apsw.Connection, table: str, column: str, value: Any, limit: int) -> int:
-    """Delete at most `limit` rows of a table, by its key; the names come from the schema, never from a client."""
-    names = [(name, place) for name, place in connection.execute("SELECT name, pk FROM pragma_table_info(?)", (table,))]
-    key = ", ".join(name for name, place in sorted(names, key=lambda pair: pair[1]) if place) or "rowid"
-    connection.execute(
-        f"DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE {column} = ? LIMIT ?)", (value, limit)
-    )
+def _delete(connection: apsw.Connection, statement: str, value: Any, limit: int) -> int:
+    connection.execute(statement, (value, limit))
     changed: int = connection.changes()
     return changed
+
+
+def _deletion(connection: apsw.Connection, table: str, column: str) -> str:
+    """Deletes some rows of a table, by its key; the names come from the schema, never from a client."""
+    names = [(place, name) for name, place in connection.execute("SELECT name, pk FROM pragma_table_info(?)", (table,))]
+    key = ", ".join(name for place, name in sorted(names) if place) or "rowid"
+    return f"DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE {column} = ? LIMIT ?)"
 
 
 def _first_key_since(connection: apsw.Connection, moment: float) -> int:
