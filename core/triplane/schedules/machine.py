@@ -123,8 +123,7 @@ class Turn:
             return None
         self.set(last_fired_at=self.now)
         firing = self.offer(nominal, Cause.TIMER, schedule.overlap, running, most_buffered)
-        # A clock that was set back must not bring the same moment again.
-        self.plan(timetable, chance, max(self.now, nominal))
+        self.plan(timetable, chance, self.now)
         return firing
 
     def trigger(self, overlap: str | None, running: bool, most_buffered: int) -> Firing:

@@ -16,7 +16,7 @@ from triplane.gateway import Gateway
 from triplane.queries import DescribeSchedule, ListRuns, ReadScheduleHistory
 from triplane.schedules.entities import Schedule, ScheduleEvent
 from triplane.schedules.service import Scheduling
-from triplane.store.interface import Slice
+from triplane.store.interface import Slice, Store
 from triplane.store.sqlite import SqliteStore, open_store
 from triplane.testing.house import eventually
 from unit.core.counting import CountingEngine, Listening, PreparingEngine
@@ -120,3 +120,22 @@ class _Telling:
         self.inner.commit(group)
         if self._house.committed is not None:
             self._house.committed()
+
+
+def verify(store: Store, schedule_id: str) -> int:
+    """What was started is what the schedule says it started; returns how many runs that are."""
+    schedule = store.schedules.find("default", schedule_id)
+    assert schedule is not None and schedule.pending == ()
+    events = store.schedules.events("default", schedule_id, 0, 100_000)
+    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    said = [(event.workflow_id, event.run_id) for event in events if event.name == "ScheduleTriggered"]
+    page = store.runs.page(
+        "default", engine=None, workflow_type=None, statuses=(), open=None, text=f"{schedule_id}-", limit=100_000, after=None
+    )
+    started = [(run.workflow_id, run.run_id) for run, _ in page.runs]
+    assert all(run.run_number == 1 for run, _ in page.runs)
+    assert sorted(said) == sorted(started)
+    assert schedule.fires == len(said)
+    numbers = [detail.options["schedule"]["number"] for _, detail in page.runs]
+    assert len(set(numbers)) == len(numbers)
+    return len(started)
