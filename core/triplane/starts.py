@@ -147,7 +147,7 @@ class Starter:
                 input=detail.input,
                 memo=detail.memo,
                 search_attributes=detail.search_attributes,
-                options=detail.options,
+                options={key: value for key, value in detail.options.items() if key not in ("archived", "archive_reason")},
                 definition=detail.definition,
                 parent=detail.parent,
             ),

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from triplane.engines.base import RunState
 from triplane.entities import Run, RunDetail, SearchAttribute, evolve
+from triplane.starts import Starter
 from triplane.store.interface import RunFilter, Slice
 from triplane.store.sqlite import SqliteStore, open_store
 from triplane.store.sqlite.searches import statement
@@ -148,6 +150,16 @@ def test_a_run_without_attributes_leaves_no_rows_and_its_values_are_replaced_as_
     assert list(store.runs._readers.get().execute(rows)) == [(2, "Tier", "text", "tin")]
 
 
+def test_a_child_is_found_by_its_parent_and_a_removed_run_by_nothing(store: SqliteStore):
+    store.writer.commit([slice_of(0, "child", parent={"namespace": "default", "workflow_id": "mother", "run_id": "m"}), slice_of(1)])
+    assert found(store, "ParentWorkflowId = 'mother'") == ["child"] == found(store, "ParentWorkflowId IS NOT NULL")
+    store.removals.hide(["r0"])
+    assert (found(store, "ParentWorkflowId = 'mother'"), store.check()) == ([], [])
+    while store.removals.sweep(10):
+        pass
+    assert store.runs._readers.get().execute("SELECT count(*) FROM run_attributes").get == 0
+
+
 def test_only_a_workflow_s_newest_run_is_found(store: SqliteStore):
     store.writer.commit([slice_of(0, "flow", search_attributes={"Tier": "gold"})])
     assert found(store, "Tier = 'gold'") == ["flow"]
@@ -172,3 +184,10 @@ def test_definitions_outlive_a_restart(tmp_path: Path):
     second = open_store(tmp_path / "data")
     assert second.attributes.all() == [SearchAttribute("default", "Tier", "keyword", 1.0)]
     second.close()
+
+
+def test_the_run_after_an_archived_one_is_not_archived():
+    run = slice_of(0).run
+    assert run is not None
+    old = RunState(run, RunDetail(options={"archived": 5.0, "archive_reason": "old", "business_key": "k"}))
+    assert Starter({}).next_state(old, 9.0).detail.options == {"business_key": "k"}
