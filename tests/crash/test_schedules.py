@@ -130,7 +130,7 @@ async def test_every_change_that_was_answered_is_there_after_a_crash(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "kills", [pytest.param(3, id="reduced"), pytest.param(30, id="full", marks=[pytest.mark.full, pytest.mark.timeout(300)])]
+    "kills", [pytest.param(2, id="reduced"), pytest.param(30, id="full", marks=[pytest.mark.full, pytest.mark.timeout(300)])]
 )
 async def test_a_gateway_that_is_killed_again_and_again_starts_each_firing_once(tmp_path: Path, kills: int):
     gateway, choice = ServedGateway(tmp_path), random.Random(11)

@@ -72,7 +72,7 @@ async def live(steps: list[Any], policy: str, most: int | None, directory: Path)
         await house.close()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(STEPS, max_size=25), st.sampled_from(list(Overlap)), st.none() | st.integers(1, 10))
 def test_a_schedule_keeps_its_promises_whatever_happens(steps: list[Any], policy: Overlap, most: int | None):
     with tempfile.TemporaryDirectory() as directory:
