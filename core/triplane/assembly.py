@@ -96,7 +96,7 @@ def assemble(
             Operations(operations),
             Scheduling(config.schedules),
             streams,
-            Namespaces({name: space.cancel for name, space in config.namespaces.items()}, config.gateway.data_dir),
+            Namespaces({name: space.cancel for name, space in config.namespaces.items()}, config.gateway.data_dir, _served(config)),
             Retention(config.retention),
             Repair(matching),
             Figures(matching),
@@ -111,6 +111,12 @@ def assemble(
         on_broken=on_broken,
     )
     return House(gateway, jobs)
+
+
+def _served(config: Config) -> frozenset[str]:
+    """Namespaces that wires without any of their own serve."""
+    sections = (config.adapter(name) for name in config.enabled_adapters())
+    return frozenset(section.namespace for section in sections if hasattr(section, "namespace"))
 
 
 S = TypeVar("S", bound=BaseModel)

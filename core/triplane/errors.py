@@ -235,7 +235,7 @@ class NamespaceExists(Conflict):
 
 
 class NamespaceProtected(Conflict):
-    """The namespace `default` is always there and cannot be deleted."""
+    """The namespace `default` is always there, and so are those that a wire serves by the config."""
 
     code = "namespace_protected"
 

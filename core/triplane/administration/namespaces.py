@@ -38,6 +38,7 @@ class Namespaces:
     Args:
         cancel: `[namespaces.NAME] cancel` by name, see `Namespace.cancel`.
         data_dir: where local probes write; None where there is none.
+        served: what wires without namespaces of their own serve, by the config; they stay.
     """
 
     name: ClassVar[str] = "namespaces"
@@ -46,8 +47,10 @@ class Namespaces:
     )  # fmt: skip
     effects: ClassVar[tuple[type[Effect], ...]] = ()
 
-    def __init__(self, cancel: Mapping[str, str] | None = None, data_dir: Path | None = None) -> None:
-        self._cancel, self._data_dir = cancel or {}, data_dir
+    def __init__(
+        self, cancel: Mapping[str, str] | None = None, data_dir: Path | None = None, served: frozenset[str] = frozenset()
+    ) -> None:
+        self._cancel, self._data_dir, self._served = cancel or {}, data_dir, served
         self._going: set[str] = set()
         self._newest: dict[str, Namespace] = {}
         self._bus: BusPort
@@ -149,6 +152,9 @@ class Namespaces:
         space = self._find(command.namespace)
         if space.name == DEFAULT:
             raise NamespaceProtected("the namespace 'default' is always there and cannot be deleted", namespace=DEFAULT)
+        if space.name in self._served:
+            message = f"the namespace {space.name!r} is served by a wire (adapters.*.namespace); change that first"
+            raise NamespaceProtected(message, namespace=space.name)
         # Nothing may begin in it from now on; if its end cannot be written down, it is there again.
         self._bus.namespaces.pop(space.name, None)
         self._going.add(space.name)

@@ -36,7 +36,7 @@ class House:
         self.gateway = Gateway(
             self.store,
             {"counting": CountingEngine(), "durable": DurableEngine()},
-            [self.matching, Scheduling(), Namespaces({"kind": "cooperative"}, self.directory), self.retention],
+            [self.matching, Scheduling(), Namespaces({"kind": "cooperative"}, self.directory, frozenset({"shown"})), self.retention],
             clock=self.clock,
             authenticator=Authenticator(local_role="admin", owner_uid=os.getuid()),
         )

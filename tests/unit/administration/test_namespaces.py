@@ -93,6 +93,12 @@ async def test_the_default_namespace_stays(house: House) -> None:
         await house.connect().dispatch(DeleteNamespace(namespace="default"))
 
 
+async def test_a_namespace_that_a_wire_serves_stays(house: House) -> None:
+    await house.connect().dispatch(CreateNamespace(namespace="shown"))
+    with pytest.raises(NamespaceProtected):
+        await house.connect().dispatch(DeleteNamespace(namespace="shown"))
+
+
 async def test_deleting_removes_everything_of_it_and_nothing_of_others(house: House) -> None:
     here = house.connect()
     await here.dispatch(CreateNamespace(namespace="orders"))
