@@ -81,7 +81,8 @@ class AuthSection(Section):
     """`[auth]`: who may do what."""
 
     local_role: Literal["viewer", "operator", "admin", "none"] = setting(
-        "operator", "The role of a loopback peer while no tokens are configured, in the namespace `default` (an `admin`: in all); `none` lets nobody in."
+        "operator",
+        "The role of a loopback peer while no tokens are configured, in `default` (an `admin`: in every namespace); `none` lets nobody in.",
     )
     tokens: tuple[TokenSettings, ...] = setting((), "Bearer tokens for HTTP and websocket.", max_length=1_000)
 
