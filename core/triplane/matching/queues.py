@@ -52,13 +52,14 @@ class _Level:
     had no task for, nor waits for others that have a million.
     """
 
-    __slots__ = ("_clock", "_keys", "_order", "_times", "_turns", "size")
+    __slots__ = ("_clock", "_forget_at", "_keys", "_order", "_times", "_turns", "size")
 
     def __init__(self) -> None:
         self._keys: dict[str, OrderedDict[str, OfferTask]] = {}
         self._turns: list[tuple[int, int, str]] = []
         self._times: dict[str, int] = {}
         self._clock = self._order = self.size = 0
+        self._forget_at = 1_000
 
     def add(self, offer: OfferTask) -> None:
         key = offer.fairness_key
@@ -90,7 +91,7 @@ class _Level:
         else:
             heappop(self._turns)
             del self._keys[key]
-            if len(self._times) > 2 * len(self._keys) + 1_000:
+            if len(self._times) > self._forget_at:
                 self._forget()
         return offer
 
@@ -105,6 +106,7 @@ class _Level:
     def _forget(self) -> None:
         """Keys that have nothing here and whose time is not ahead of the others' are as good as new."""
         self._times = {key: at for key, at in self._times.items() if key in self._keys or at > self._clock}
+        self._forget_at = 2 * len(self._times) + 1_000
 
 
 class _Line:
@@ -144,11 +146,12 @@ class _Line:
 class TaskQueue:
     """One kind of task on one queue of one namespace."""
 
-    __slots__ = ("_lanes", "_offers", "_turn", "_waiting")
+    __slots__ = ("_lane_of", "_lanes", "_offers", "_turn", "_waiting")
 
     def __init__(self) -> None:
         self._lanes: dict[str, dict[str, _Line]] = {}
-        self._offers: dict[str, tuple[OfferTask, str]] = {}
+        self._offers: dict[str, OfferTask] = {}
+        self._lane_of: dict[str, str] = {}
         self._waiting: dict[Takes, OrderedDict[int, Waiting]] = {}
         self._turn = 0
 
@@ -158,7 +161,7 @@ class TaskQueue:
 
     def __iter__(self) -> Iterator[OfferTask]:
         """Ready tasks, oldest first."""
-        return (offer for offer, _ in self._offers.values())
+        return iter(self._offers.values())
 
     @property
     def idle(self) -> bool:
@@ -171,7 +174,9 @@ class TaskQueue:
         """Put a task in; one that is in already keeps its place."""
         if offer.task_id in self._offers:
             return
-        self._offers[offer.task_id] = (offer, lane)
+        self._offers[offer.task_id] = offer
+        if lane:
+            self._lane_of[offer.task_id] = lane
         lines = self._lanes.get(lane)
         if lines is None:
             lines = self._lanes[lane] = {}
@@ -207,16 +212,18 @@ class TaskQueue:
 
     def remove(self, task_id: str) -> OfferTask | None:
         """Take a task out, whoever would have got it. Returns it, or None if it was not in."""
-        found = self._offers.get(task_id)
-        if found is None:
+        offer = self._offers.get(task_id)
+        if offer is None:
             return None
-        offer, lane = found
+        lane = self._lane_of.get(task_id, ORDINARY)
         self._lanes[lane][offer.item_type].remove(offer)
         self._dropped(offer, lane)
         return offer
 
     def _dropped(self, offer: OfferTask, lane: str) -> None:
         del self._offers[offer.task_id]
+        if lane:
+            del self._lane_of[offer.task_id]
         lines = self._lanes[lane]
         if not lines[offer.item_type].levels:
             del lines[offer.item_type]

@@ -74,7 +74,7 @@ def begin(turn: Turn, child: Child) -> None:
 def _start_command(turn: Turn, child: Child) -> StartChildRun:
     run, detail = turn.state.run, turn.state.detail
     choice = engine_of(child.workflow_type)
-    options = {key: detail.options[key] for key in ("priority", "fairness_key") if key in detail.options}
+    options = {key: detail.options[key] for key in ("priority", "fairness_key", "fairness_weight") if key in detail.options}
     if (run_s := child.options.get("run_timeout_seconds")) is not None:
         options["run_timeout_s"] = run_s
     if (execution_s := child.options.get("execution_timeout_seconds")) is not None:
