@@ -49,3 +49,4 @@ schemas: $(STAMP)
 	@echo "== the documents that are generated from the code"
 	$(BIN)/python -m triplane.documents schemas/triplane_schemas/core
 	$(BIN)/python -m triplane_schemas.generate
+	$(BIN)/python -m triplane_durable.openapi schemas/triplane_schemas/durable/openapi.json

@@ -89,7 +89,9 @@ class FleetRoutes:
         }
 
     def _worker(self, worker: Mapping[str, Any]) -> dict[str, Any]:
-        return _with_times(worker) | {"heartbeat_interval_seconds": self._config.heartbeat_interval_s}
+        # A worker that names no types takes any; clients look for a list.
+        types = {key: worker.get(key) or [] for key in ("supported_workflow_types", "supported_activity_types")}
+        return _with_times(worker) | types | {"heartbeat_interval_seconds": self._config.heartbeat_interval_s}
 
     # ---- task queues -----------------------------------------------------------------------------------------------
 

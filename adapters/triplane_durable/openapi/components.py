@@ -103,7 +103,8 @@ COMPONENTS: dict[str, Schema] = {
         idempotency_key=STRING, target=OBJECT, correlation=maybe(OBJECT), workflow_id=MAYBE_STRING, run_id=MAYBE_STRING,
     ),
     "WorkflowCommand": {
-        "type": "object", "required": ["type"], "properties": {"type": {"enum": sorted(WORKFLOW_TASK_COMMANDS)}, "arguments": ref("Payload")},
+        "type": "object", "required": ["type"],
+        "properties": {"type": {"enum": sorted(WORKFLOW_TASK_COMMANDS)}, "arguments": ref("Payload")},
         "description": "What the workflow decided; which fields each type has is the wire's contract.",
     },
     "ControlPlane": answer(schema=STRING, version=COUNT, operation=STRING, workflow_id=MAYBE_STRING, contract=OBJECT),

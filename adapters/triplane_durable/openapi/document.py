@@ -85,7 +85,8 @@ def _operation(method: str, path: str, route: Route) -> dict[str, Any]:
 
 
 def _in_path(path: str) -> list[dict[str, Any]]:
-    return [{"name": word, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}} for word in re.findall(r"{(\w+)}", path)]
+    schema: Schema = {"type": "string", "minLength": 1}
+    return [{"name": word, "in": "path", "required": True, "schema": schema} for word in re.findall(r"{(\w+)}", path)]
 
 
 def _in_headers(route: Route) -> list[dict[str, Any]]:
@@ -103,7 +104,7 @@ def _in_url(handler: str) -> list[dict[str, Any]]:
 
 def _responses(route: Route) -> dict[str, Any]:
     header, version = VERSION_HEADERS[route.plane]
-    headers = {header: {"schema": {"const": version}}}
+    headers = {header: {"required": True, "schema": {"const": version}}}
     found = {status: _refusal(sentence) for status, sentence in _REFUSALS.items()}
     for status, schema in ANSWERS[route.handler].items():
         if route.operation is not None:

@@ -1,5 +1,6 @@
 """What each route takes: bodies and URL parameters by handler, with the bounds that the handlers check."""
 
+from triplane_durable.cancelling import CALL_KINDS
 from triplane_durable.contract import DUPLICATE_POLICIES
 from triplane_durable.openapi.kinds import (
     LONGEST_S,
@@ -129,7 +130,9 @@ BODIES: dict[str, Schema] = {
     "poll_activity": _POLL,
     "poll_query": _POLL,
     "poll_update_validation": _POLL,
-    "task_history": _leased("workflow_task", next_history_page_token=text(32), history_page_token=text(32), history_page_size=whole(1, 1_000)),
+    "task_history": _leased(
+        "workflow_task", next_history_page_token=text(32), history_page_token=text(32), history_page_size=whole(1, 1_000)
+    ),
     "complete_workflow_task": body(
         {**_LEASE, "workflow_task_attempt": _attempt("workflow"), "commands": {**array(ref("WorkflowCommand")), "minItems": 1}},
         message_stream_cursors=listing(OBJECT), message_stream_waits=listing(OBJECT),
@@ -143,6 +146,14 @@ BODIES: dict[str, Schema] = {
     "fail_query": _leased("query_task", failure=mapping()),
     "approve_update": _leased("update_validation"),
     "reject_update": _leased("update_validation", failure=mapping()),
+    "deliver_cancellation": body(
+        {
+            **_LEASE, "workflow_task_attempt": _attempt("workflow"), "request_id": name(),
+            "sequence": {"type": "integer", "minimum": 1, "maximum": 10**9}, "call_kind": {"enum": list(CALL_KINDS)},
+        },
+        sequence_span=whole(1, 1_000), operation_sequence=whole(1, 10**9), operation_sequence_span=whole(1, 1_000),
+    ),
+    "observe_activity": body(_ATTEMPT),
     "open_session": body(
         {"worker_id": name(), "session_id": name()},
         requirements=listing(name()), lease_seconds=whole(1, 366 * 86_400), ttl_seconds=whole(1, 366 * 86_400),

@@ -48,9 +48,9 @@ ANSWERS: dict[str, dict[int, Schema]] = {
     "signal": {202: answer(**_RUN, signal_name=STRING, outcome=STRING, command_status=STRING, retained=BOOLEAN)},
     "query": {200: answer(**_RUN, query_name=STRING, result=ANY, result_envelope=maybe(ref("Envelope")))},
     "update": {200: _UPDATE, 202: _UPDATE},
-    "cancel": {200: _COMMAND, 202: _COMMAND},
+    "cancel": {200: _COMMAND},
     "terminate": {200: _COMMAND},
-    "request_cancellation": {202: answer(**_RUN, accepted=BOOLEAN), 200: answer(**_RUN, accepted=BOOLEAN)},
+    "request_cancellation": {200: answer(**_RUN, outcome=STRING, accepted=BOOLEAN, duplicate=BOOLEAN, cancellation_request=OBJECT)},
     "repair": {200: _COMMAND},
     "archive": {200: _COMMAND},
     "redrive": {200: _COMMAND},
@@ -124,7 +124,10 @@ ANSWERS: dict[str, dict[int, Schema]] = {
     "poll_query": {200: _TASK},
     "poll_update_validation": {200: _TASK},
     "task_history": {
-        200: answer(**_WORKFLOW_TASK, history_events=array(ref("HistoryEvent")), total_history_events=COUNT, next_history_page_token=MAYBE_STRING)
+        200: answer(
+            **_WORKFLOW_TASK, history_events=array(ref("HistoryEvent")), total_history_events=COUNT,
+            next_history_page_token=MAYBE_STRING,
+        )
     },
     "complete_workflow_task": {200: answer(**_WORKFLOW_TASK, outcome=STRING, recorded=BOOLEAN, run_id=STRING, run_status=STRING)},
     "fail_workflow_task": {200: answer(**_WORKFLOW_TASK, outcome=STRING, recorded=BOOLEAN, run_id=STRING, run_status=STRING)},
@@ -136,6 +139,8 @@ ANSWERS: dict[str, dict[int, Schema]] = {
     "fail_query": {200: _QUERY_TASK},
     "approve_update": {200: _VALIDATION},
     "reject_update": {200: _VALIDATION},
+    "deliver_cancellation": {200: answer(workflow_task_attempt=COUNT, reason=MAYBE_STRING)},
+    "observe_activity": {200: answer(task_id=STRING, activity_attempt_id=STRING, lease_owner=STRING)},
     "open_session": {200: _SESSION, 201: _SESSION},
     "renew_session": {200: _SESSION},
     "close_session": {200: _SESSION},
