@@ -41,7 +41,6 @@ def test_runs_are_found_exported_archived_and_redriven_by_the_real_sdk(gateway, 
     assert seen["waits"] == "a condition 'go' with a timeout"
     assert (seen["twice"], seen["waited"]) == (42, "gone")
     assert "open" in seen["archive open"][1]
-    # What is not ASCII (`größe` is in the output, which is a blob) verifies with both versions as long as texts are ASCII.
     for name, report in seen["exports"].items():
         assert (report["status"], report["found"], report["signed"]) == ("ok", [], True), (name, report)
     assert {name: report["complete"] for name, report in seen["exports"].items()} == {
@@ -49,6 +48,8 @@ def test_runs_are_found_exported_archived_and_redriven_by_the_real_sdk(gateway, 
     }  # fmt: skip
     assert seen["exports"]["t0"]["replayed"] == seen["exports"]["waited"]["replayed"] == ["CompleteWorkflow"]
     assert seen["exports"]["stubborn"]["replayed"] == ["FailWorkflow"]
+    # Over texts that are not ASCII, and some floats, 2.9.0 takes its checksum in another way than 2.12.0 and PHP.
+    assert client is SDK_290 or (seen["odd export"]["status"], seen["odd export"]["signed"]) == ("ok", True)
     assert seen["archived"][:2] == ["archived", "archive_not_needed"]
     assert [each for each in seen["archived"][2] if each.startswith(prefix)] == [f"{prefix}-t4", f"{prefix}-t2"]
     assert seen["redriven"] == ["redriven", True, True]

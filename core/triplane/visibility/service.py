@@ -107,8 +107,10 @@ class Visibility:
             options["archive_reason"] = command.reason
         detail = evolve(view.detail, options=options)
         await self._write(Slice(run=run, detail=detail, indexed=True), command, caller)
-        # The committed view is this run's only one: a closed run has no state in memory and no more steps.
-        view.detail = detail
+        # A closed run has no state in memory and no more steps, but its committed view may be kept, and another by now.
+        for shown in (view, self._bus.view(run.run_id)):
+            if shown is not None:
+                shown.detail = detail
         return {"workflow_id": run.workflow_id, "run_id": run.run_id, "archived": True}
 
     def _closed_view(self, command: ArchiveRun) -> RunView:

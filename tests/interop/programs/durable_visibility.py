@@ -156,6 +156,10 @@ async def main(url, prefix, key):
         seen["waited"] = await waiting.result(timeout=30)
         seen["exports"]["waited"] = await findings(client, waiting.workflow_id, key)
 
+        odd = await start("tagged", "odd", ["tin", 9], memo={"text": "größe ✓ 😀 \x7f /", "numbers": [1e22, 1e-7, 1e16, -0.0, 2**53]})
+        await odd.result(timeout=30)
+        seen["odd export"] = await findings(client, odd.workflow_id, key)
+
         archived = await client.archive_workflow(f"{prefix}-t0", reason="done with it")
         again = await client.archive_workflow(f"{prefix}-t0")
         seen["archived"] = [archived.outcome, again.outcome, await ids(client, 'Tier = "gold" AND ArchiveTime IS NULL')]
