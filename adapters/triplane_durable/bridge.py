@@ -14,6 +14,7 @@ from triplane.commands.base import Access
 from triplane.connection import Connection
 from triplane.errors import CannotNow, GatewayError, NotAllowed, RequestIdReused, Unauthenticated, WorkflowExists
 from triplane.queries import BridgeTargets, DescribeRun
+from triplane_durable.bridge_contract import SCHEMA, SHOWN, SIGNATURE_HEADER
 from triplane_durable.calls import Call, Handler, Route, RouteTable
 from triplane_durable.config import DurableConfig
 from triplane_durable.control import ControlPlane
@@ -21,13 +22,9 @@ from triplane_durable.frames import Fields
 from triplane_durable.refusals import refusal
 from triplane_durable.views import type_name
 
-SCHEMA = "durable-workflow.v2.bridge-adapter-outcome.contract"
-SIGNATURE_HEADER = "x-bridge-signature"
-
 _ROUTES: RouteTable = (("POST", "bridge-adapters/webhook/{adapter}", Route("webhook", "control", Access.WRITE)),)
 _ADAPTER = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _WORKFLOW_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_SHOWN = ("workflow_id", "workflow_type", "signal_name", "update_name", "task_queue", "business_key")
 _POLICIES = {
     "use_existing": "use-existing", "use-existing": "use-existing", "reject_duplicate": "fail", "fail": "fail",
 }  # fmt: skip
@@ -65,7 +62,7 @@ class _Event:
 
     def outcome(self, status: int, outcome: str, **said: Any) -> tuple[int, dict[str, Any]]:
         """The answer; it never repeats the event's payload."""
-        shown = {key: value for key, value in self.target.items() if key in _SHOWN and isinstance(value, str) and len(value) <= 256}
+        shown = {key: value for key, value in self.target.items() if key in SHOWN and isinstance(value, str) and len(value) <= 256}
         return status, {
             "schema": SCHEMA, "version": 1, "adapter": self.adapter, "action": self.action, "accepted": outcome == "accepted",
             "outcome": outcome, "reason": None, "idempotency_key": self.key, "target": shown, "correlation": self.correlation,
@@ -96,7 +93,7 @@ class Bridge:
         event = _Event(call, fields)
         if not _ADAPTER.fullmatch(event.adapter):
             return event.rejected("unsupported_routing", "An adapter is named by letters, digits, '.', '_', ':' and '-'.")
-        signature = call.headers.get(SIGNATURE_HEADER)
+        signature = call.headers.get(SIGNATURE_HEADER.lower())
         asked = BridgeTargets(namespace=call.namespace, adapter=event.adapter, body=call.raw, signature=(signature or "")[:256] or None)
         globs = self._connection.query(asked)
         if fields.errors:

@@ -4,6 +4,7 @@ from functools import cache
 from typing import Any
 
 from triplane import __version__
+from triplane_durable.bridge_contract import OUTCOME_CONTRACT
 from triplane_durable.config import DurableConfig
 from triplane_durable.frames import iso_time
 
@@ -162,6 +163,7 @@ def cluster_info(config: DurableConfig, now: float) -> dict[str, Any]:
             "response_contract": {"schema": "durable-workflow.v2.control-plane-response.contract", "version": 1},
         },
         "worker_protocol": {"version": "1.20", "server_capabilities": server_capabilities(config)},
+        "bridge_adapter_outcome_contract": OUTCOME_CONTRACT,
         "auth_composition_contract": {
             "schema": "durable-workflow.v2.auth-composition.contract",
             "version": 1,

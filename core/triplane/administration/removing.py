@@ -19,7 +19,8 @@ PAUSE_S = 0.01
 """Between transactions, so that commits get their turn."""
 
 LOOK_AGAIN_S = 0.2
-COMPLAIN_EVERY_S = 60.0
+ASK_AGAIN_S = 10.0
+"""After so long without an end, runs are told once more."""
 
 
 def on_its_own(bus: BusPort, work: Coroutine[Any, Any, Any], name: str) -> "asyncio.Future[Any]":
@@ -60,10 +61,10 @@ async def remove_namespace(bus: BusPort, namespace: str) -> None:
         # A graph's jobs may take a while to die.
         await asyncio.sleep(LOOK_AGAIN_S)
         waited_s += LOOK_AGAIN_S
-        if waited_s >= COMPLAIN_EVERY_S:
-            log.warning("namespace_not_removed_yet: %s still has %d open runs", namespace, len(run_ids))
+        if waited_s >= ASK_AGAIN_S:
+            log.warning("namespace_not_removed_yet: %s still has %d open runs or more", namespace, len(run_ids))
             waited_s = 0.0
-        await _end_runs(bus, namespace)
+            await _end_runs(bus, namespace)
     await _forget_requests(removals, namespace)
     while await asyncio.to_thread(removals.forget_namespace, namespace, ROWS_AT_ONCE):
         await asyncio.sleep(PAUSE_S)

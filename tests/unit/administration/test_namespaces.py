@@ -6,6 +6,7 @@ import pytest
 
 from triplane.commands import (
     CreateNamespace,
+    DefineSearchAttribute,
     DeleteNamespace,
     ProbeExternalStorage,
     RegisterWorker,
@@ -17,7 +18,7 @@ from triplane.commands.base import Command
 from triplane.commands.schedules import CreateSchedule, ScheduleAction
 from triplane.entities import Namespace
 from triplane.errors import NamespaceExists, NamespaceNotFound, NamespaceProtected
-from triplane.queries import DescribeNamespace, ListNamespaces
+from triplane.queries import DescribeNamespace, ListNamespaces, ListSearchAttributes
 from triplane.store.interface import Slice
 from triplane.testing.house import eventually
 from unit.administration.conftest import House
@@ -114,8 +115,9 @@ async def test_deleting_removes_everything_of_it_and_nothing_of_others(house: Ho
             action=ScheduleAction(engine="durable", workflow_type="T"),
         )
     )  # fmt: skip
+    await here.dispatch(DefineSearchAttribute(namespace="orders", attribute="Customer", kind="keyword"))
     reply = await here.dispatch(DeleteNamespace(namespace="orders"))
-    assert [reply["deleted"][table] for table in ("runs", "workers", "schedules")] == [5, 1, 1]
+    assert [reply["deleted"][table] for table in ("runs", "workers", "schedules", "search_attributes")] == [5, 1, 1, 1]
     assert house.rows_of("orders") == {}
     assert [space.name for space in here.query(ListNamespaces())] == ["default"]
     assert house.store.runs.load(kept) is not None
@@ -126,6 +128,7 @@ async def test_deleting_removes_everything_of_it_and_nothing_of_others(house: Ho
     # A namespace of the same name begins empty: also what a request id was answered with is forgotten.
     await here.dispatch(CreateNamespace(namespace="orders"))
     assert (await here.dispatch(started))["outcome"] == "started"
+    assert here.query(ListSearchAttributes(namespace="orders")) == {}
 
 
 async def test_a_deletion_goes_on_after_a_restart(house: House) -> None:

@@ -1,7 +1,13 @@
 """Closed runs go when their time is over, whoever asks, and nothing else goes with them."""
 
-from triplane.commands import ArchiveRun, RetentionPass, StartRun, StopRun, UpdateNamespace
+import asyncio
+import time
+
+from triplane.commands import ArchiveRun, RetentionPass, SignalRun, StartRun, StopRun, UpdateNamespace
+from triplane.entities import Run, RunDetail
+from triplane.events import Event
 from triplane.queries import DescribeRun, ExpiredRuns, ListChain, ListRuns
+from triplane.store.interface import Slice
 from unit.administration.conftest import DAY, House
 
 
@@ -86,3 +92,21 @@ async def test_what_a_hidden_run_left_is_swept_after_a_restart_and_its_key_is_no
         left = house.store.removals._readers.get().execute("SELECT count(*) FROM gone_runs").get  # type: ignore[attr-defined]
     assert left == 0
     assert house.store.histories.verify(house.connect().query(DescribeRun(workflow_id="next")).run.run_id) > 0
+
+
+async def test_commands_go_on_while_a_thousand_runs_are_removed(house: House) -> None:
+    await house.run("default", "busy")
+    for number in range(1_000):
+        name, run_id = f"old-{number}", f"{number:032x}"
+        run = Run("default", name, run_id, 1, "counting", "demo", "", "completed", 1.0, 1.0, closed=2.0, history_length=5)
+        events = [Event(seq, 1.0, "Counted", "test", "local", {"n": seq}) for seq in range(1, 6)]
+        house.store.writer.commit([Slice(run=run, opened=True, closed=True, detail=RunDetail(), events=events)])
+    here, slowest = house.connect(), 0.0
+    removing = asyncio.ensure_future(house.retention.enforce())
+    while not removing.done():
+        began = time.monotonic()
+        await here.dispatch(SignalRun(workflow_id="busy", signal_name="add", arguments=1))
+        slowest = max(slowest, time.monotonic() - began)
+        await asyncio.sleep(0.005)
+    assert await removing == 1_000
+    assert slowest < 1.0, "a command waited for the whole removal, not for one portion of it"

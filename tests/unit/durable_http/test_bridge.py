@@ -10,6 +10,8 @@ import orjson
 import pytest
 
 from triplane.bridges import Bridge, Bridges
+from triplane_durable.config import DurableConfig
+from triplane_durable.contract import cluster_info
 from triplane_durable.frames import Request, Response
 from unit.durable_http.conftest import CONTROL, Wire, served
 
@@ -132,3 +134,12 @@ async def test_an_adapter_that_is_not_configured_may_what_its_token_may(bridged:
     assert started.status == 202
     refused = await bridged.send("POST", "bridge-adapters/webhook/no one", event("start_workflow", workflow_type="T"))
     assert (refused.status, refused.body["reason"]) == (422, "unsupported_routing")
+
+
+async def test_discovery_names_what_the_bridge_may_answer() -> None:
+    told = cluster_info(DurableConfig(), 0.0)["bridge_adapter_outcome_contract"]
+    assert (told["schema"], told["version"]) == ("durable-workflow.v2.bridge-adapter-outcome.contract", 1)
+    assert {"unknown_target", "malformed_payload", "unsupported_action", "instance_already_started"} <= set(told["rejection_reasons"])
+    assert {name: outcome["http_status"] for name, outcome in told["outcomes"].items()} == {
+        "accepted": 202, "duplicate": 200, "rejected": 422,
+    }  # fmt: skip

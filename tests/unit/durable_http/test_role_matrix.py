@@ -255,3 +255,16 @@ async def test_discovery_needs_any_token_and_health_none(wire: Wire) -> None:
         for open_to_all, answer in (("health", "serving"), ("ready", "ready")):
             status, body = await wire.ask("GET", open_to_all, headers)
             assert (status, body["status"]) == (200, answer)
+
+
+async def test_a_token_of_one_namespace_sees_and_changes_no_other(wire: Wire) -> None:
+    headers = {**_token("all-elsewhere"), **CONTROL}
+    _, body = await wire.ask("GET", "namespaces", headers)
+    assert [space["name"] for space in body["namespaces"]] == ["other"]
+    assert (await wire.ask("GET", "namespaces/OTHER", headers))[1]["name"] == "other"
+    for method, path in (("GET", "namespaces/default"), ("PUT", "namespaces/default"), ("DELETE", "namespaces/default")):
+        status, body = await wire.ask(method, path, headers)
+        assert (status, body["reason"], body["namespace"]) == (404, "namespace_not_found", "default")
+    everywhere = {**_token("admin"), **CONTROL}
+    _, body = await wire.ask("GET", "namespaces", everywhere)
+    assert [space["name"] for space in body["namespaces"]] == ["default", "other"]
