@@ -6,6 +6,7 @@ each of them started again, and whoever is found to exist is watched instead, or
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -22,6 +23,9 @@ from triplane.service import BusPort, Caller
 log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
+STARTS_PER_TURN = 50
+"""Children begun in one turn of the loop, so that whoever starts thousands does not hold up everybody else."""
+
 _MODES = {"request_cancel": StopMode.GRACEFUL, "terminate": StopMode.KILL}
 _STATUSES = {"request_cancel": "cancelled", "terminate": "terminated"}
 Key = tuple[str, int]
@@ -38,6 +42,7 @@ class Children:
     def __init__(self) -> None:
         self._bus: BusPort
         self._starting: dict[Key, EndChild | None] = {}
+        self._queue: deque[StartChild] = deque()
         self._watched: dict[Key, str] = {}
         self._draining = False
 
@@ -57,8 +62,12 @@ class Children:
     def carry_out(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
             match effect:
-                case StartChild():
-                    self._begin(effect)
+                case StartChild(child=ref):
+                    if (key := (ref.run_id, ref.sequence)) not in self._starting and not self._draining:
+                        self._starting[key] = None
+                        self._queue.append(effect)
+                        if len(self._queue) == 1:
+                            asyncio.get_running_loop().call_soon(self._begin_some)
                 case EndChild():
                     self._end(effect)
                 case VisitParent(run_id=run_id):
@@ -66,47 +75,53 @@ class Children:
 
     # ---- beginning -------------------------------------------------------------------------------------------------
 
+    def _begin_some(self) -> None:
+        for _ in range(min(STARTS_PER_TURN, len(self._queue))):
+            self._begin(self._queue.popleft())
+        if self._queue:
+            asyncio.get_running_loop().call_soon(self._begin_some)
+
     def _begin(self, effect: StartChild) -> None:
         ref = effect.child
-        key = (ref.run_id, ref.sequence)
-        if self._draining or key in self._starting:
+        if self._draining:
             return
         try:
             found = self._find(ref)
         except CannotNow:
             self._later(lambda: self._begin(effect))
             return
-        if found is not None:
-            run, link = found
-            if _is_of(link, ref) and (ref.shared or int(link.get("attempt", 1)) >= ref.attempt):
-                self._watch(ref, run.run_id)
-                return
-            if not _is_of(link, ref):
-                self._refused(ref, f"the workflow id {ref.child_workflow_id!r} is taken by another run", "ChildStartRefused")
-                return
-        self._starting[key] = None
-        self._bus.send(effect.start).add_done_callback(lambda done: self._started(effect, done))
+        if found is None or (_is_of(found[1], ref) and not _is_there(found[1], ref)):
+            self._bus.send(effect.start).add_done_callback(lambda done: self._started(effect, done))
+        elif _is_of(found[1], ref):
+            self._there(ref, found[0].run_id)
+        else:
+            self._refused(ref, f"the workflow id {ref.child_workflow_id!r} is taken by another run", "ChildStartRefused")
 
     def _started(self, effect: StartChild, done: "asyncio.Future[Any]") -> None:
         ref = effect.child
-        ending = self._starting.pop((ref.run_id, ref.sequence), None)
         error = None if done.cancelled() else done.exception()
         if done.cancelled() or isinstance(error, CannotNow):
-            self._later(lambda: self._end(ending) if ending is not None else self._begin(effect))
+            self._later(lambda: self._begin(effect))
         elif isinstance(error, GatewayError):
             self._refused(ref, error.message, error.code)
         elif error is not None:
             self._refused(ref, f"the child could not be started: {type(error).__name__}", "internal")
         else:
             run_id = str(done.result()["run_id"])
-            self._watch(ref, run_id)
-            if ending is not None:
-                self._end(ending)
-            elif not ref.shared:
+            self._there(ref, run_id)
+            if not ref.shared:
                 # Reading a definition takes its time: the parent may have closed meanwhile.
                 self._visit(run_id)
 
+    def _there(self, ref: ChildRef, run_id: str) -> None:
+        """The child exists; if it was to be ended before it did, now is the time."""
+        ending = self._starting.pop((ref.run_id, ref.sequence), None)
+        self._watch(ref, run_id)
+        if ending is not None:
+            self._end(ending)
+
     def _refused(self, ref: ChildRef, message: str, kind: str) -> None:
+        self._starting.pop((ref.run_id, ref.sequence), None)
         self._tell(ref, {"status": "failed", "message": message, "exception_type": kind, "non_retryable": True})
 
     # ---- what became of it -----------------------------------------------------------------------------------------
@@ -207,7 +222,11 @@ class Children:
         if self._bus.live(run_id) is not None:
             return False
         view = self._bus.view(run_id)
-        if view is None or view.run.closed_reason != CONTINUED:
+        if view is None:
+            # Past its retention: it may have continued as a run that is there.
+            newest = self._bus.current_run_id(str(parent["namespace"]), str(parent["workflow_id"]))
+            return newest is None or self._bus.live(newest) is None
+        if view.run.closed_reason != CONTINUED:
             return True
         for run, _ in self._bus.store.runs.chain(view.run.namespace, view.run.workflow_id).runs:
             if run.run_number > view.run.run_number and run.closed_reason != CONTINUED:
@@ -224,6 +243,11 @@ class Children:
             return state.run, state.detail.parent or {}
         view = self._bus.view(run_id)
         return (view.run, view.detail.parent or {}) if view is not None else None
+
+
+def _is_there(link: Mapping[str, Any], ref: ChildRef) -> bool:
+    """Whether the run that was found is the attempt that is wanted, or a later one."""
+    return ref.shared or int(link.get("attempt", 1)) >= ref.attempt
 
 
 def _is_of(link: Mapping[str, Any], ref: ChildRef) -> bool:

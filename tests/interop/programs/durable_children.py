@@ -237,11 +237,12 @@ async def outcome(client, name, prefix):
 
 async def keeper(client, policy, ending, prefix):
     workflow_id = f"{prefix}-keeper-{policy}-{ending}"
-    timeouts = {"run_timeout_seconds": 3} if ending == "time" else {}
+    timeouts = {"run_timeout_seconds": 8} if ending == "time" else {}
     given = [policy, "wait" if ending in ("wait", "time") else ending]
-    await client.start_workflow(workflow_type="keeper", workflow_id=workflow_id, task_queue=QUEUE, input=given, **timeouts)
+    handle = await client.start_workflow(workflow_type="keeper", workflow_id=workflow_id, task_queue=QUEUE, input=given, **timeouts)
     if ending == "wait":
-        await asyncio.sleep(1.5)
+        while not await children_of(client, handle.run_id, workflow_id):
+            await asyncio.sleep(0.1)
         await client.cancel_workflow(workflow_id)
     described = await closed(client, workflow_id)
     (kid,) = await children_of(client, described.run_id, workflow_id)

@@ -6,7 +6,7 @@ import pytest
 
 from triplane.commands import SignalRun, StopMode, StopRun
 from triplane.commands.system import ChildClosed
-from triplane.effects import EndChild, StartChild
+from triplane.effects import EndChild, StartChild, VisitParent
 from triplane.errors import WorkflowNotFound
 from triplane.payloads import decode_envelope, envelope
 from triplane.queries import ListChain
@@ -163,6 +163,24 @@ async def test_a_child_of_an_ended_chain_is_ended_and_one_of_a_living_chain_is_n
     await house.restart()
     await asyncio.sleep(0.05)
     assert house.view(kid).run.is_open
+
+
+async def test_a_child_outlives_the_removal_of_its_parents_first_run_while_the_chain_goes_on(house):
+    first = await house.start("p")
+    await house.do("Parent", child(queue="main", parent_close_policy="terminate"))
+    kid = child_id(house)
+    await begun(house, kid)
+    await house.connection.dispatch(SignalRun(workflow_id="p", signal_name="x"))
+    while (task := await house.task())["workflow_type"] != "Parent":
+        await house.complete(task)
+    await house.complete(task, {"type": "continue_as_new"})
+    view = house.gateway.bus.view
+    house.gateway.bus.view = lambda run_id: None if run_id == first["run_id"] else view(run_id)
+    house.children.carry_out([VisitParent(house.view(kid).run.run_id)])
+    await asyncio.sleep(0.05)
+    assert house.view(kid).run.is_open
+    await house.connection.dispatch(StopRun(workflow_id="p", mode=StopMode.KILL))
+    await house.until(kid, "terminated")
 
 
 async def test_a_child_of_another_engine_is_awaited_and_its_result_encoded(house):

@@ -52,6 +52,8 @@ def _of_task(run: Run, task: Task) -> tuple[str, str]:
         return "timer", f"timer {task.name}"
     if kind == "child":
         return "child", f"child workflow {task.detail.get('title', task.name)} ({task.name})"
+    if kind == "operation":
+        return "child", f"service operation {task.detail.get('title', task.name)} ({task.name})"
     state = {"preparing": "queued", "submitted": "queued", "waiting": "queued"}.get(task.state, task.state)
     title = task.detail.get("title", task.name)
     return kind if kind in _KINDS else "activity", f"activity {title} ({task.name}), attempt {max(task.submit_num, 1)}, {state}"
