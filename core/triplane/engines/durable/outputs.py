@@ -45,8 +45,8 @@ def prepare(turn: "Turn", commands: list[dict[str, Any]]) -> None:
     ahead: dict[str, StreamLog] | None = None
     for command in commands:
         directive = command.get("workflow_stream")
-        if directive is None:
-            continue
+        if directive is None or command["type"] != "record_side_effect":
+            continue  # on any other command it was not checked, and means nothing
         if ahead is None:
             # Later commands see what earlier ones of the same task would do, and the run does not yet.
             ahead = {name: StreamLog(log.stream, ChainMap({}, dict(log.keys))) for name, log in turn.state.streams.items()}
