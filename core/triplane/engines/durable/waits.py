@@ -2,11 +2,11 @@
 
 from triplane.entities import FINAL_TASK_STATES, Run, Task, TaskKey
 
-_KINDS = ("activity", "timer", "child")
+_CALLED = {"child": "child workflow", "operation": "service operation"}
 
 
 def waiting_for(run: Run, tasks: dict[TaskKey, Task]) -> tuple[str | None, str | None]:
-    """Kind and reason: `worker condition activity timer child signal paused task`; (None, None) of a closed run.
+    """Kind and reason: `worker condition activity timer child operation signal paused task`; (None, None) of a closed run.
 
     Source: contract durable 2.1 names the fields `wait_kind` and `wait_reason`; their words are ours.
 
@@ -50,13 +50,11 @@ def _of_task(run: Run, task: Task) -> tuple[str, str]:
     kind = str(task.detail.get("kind", "activity"))
     if kind == "timer":
         return "timer", f"timer {task.name}"
-    if kind == "child":
-        return "child", f"child workflow {task.detail.get('title', task.name)} ({task.name})"
-    if kind == "operation":
-        return "child", f"service operation {task.detail.get('title', task.name)} ({task.name})"
-    state = {"preparing": "queued", "submitted": "queued", "waiting": "queued"}.get(task.state, task.state)
     title = task.detail.get("title", task.name)
-    return kind if kind in _KINDS else "activity", f"activity {title} ({task.name}), attempt {max(task.submit_num, 1)}, {state}"
+    if kind in _CALLED:
+        return kind, f"{_CALLED[kind]} {title} ({task.name})"
+    state = {"preparing": "queued", "submitted": "queued", "waiting": "queued"}.get(task.state, task.state)
+    return "activity", f"activity {title} ({task.name}), attempt {max(task.submit_num, 1)}, {state}"
 
 
 def _of_other(run: Run, tasks: dict[TaskKey, Task]) -> tuple[str | None, str | None]:
