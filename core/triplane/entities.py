@@ -269,6 +269,23 @@ class BuildRollout:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandContract:
+    """What a worker last said of a workflow type on a queue; outlives the worker, so that a gap between two changes nothing.
+
+    Attributes:
+        signals, updates: the names there are, sorted; None where the worker did not say.
+        validators: updates that a worker must validate before they are accepted, sorted.
+    """
+
+    namespace: str
+    task_queue: str
+    workflow_type: str
+    signals: tuple[str, ...] | None
+    updates: tuple[str, ...] | None
+    validators: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerSession:
     """A session that a worker holds by a lease, so that activities which belong together find what the one before left.
 

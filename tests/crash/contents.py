@@ -29,6 +29,7 @@ def contents(store: Store) -> dict[str, Any]:
         "workers": store.workers.all(),
         "rollouts": store.rollouts.all(),
         "sessions": store.sessions.all(),
+        "contracts": store.contracts.all(),
         "schedules": [(s, store.schedules.events(s.namespace, s.schedule_id, 0, MANY)) for s in store.schedules.all()],
         "namespaces": store.namespaces.all(),
         "audit": store.audit.read(None, None, MANY),

@@ -3,7 +3,20 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from triplane.entities import BuildRollout, Job, Namespace, Rows, Run, RunDetail, Task, Timer, Worker, WorkerSession, evolve
+from triplane.entities import (
+    BuildRollout,
+    CommandContract,
+    Job,
+    Namespace,
+    Rows,
+    Run,
+    RunDetail,
+    Task,
+    Timer,
+    Worker,
+    WorkerSession,
+    evolve,
+)
 from triplane.events import Event
 from triplane.schedules.entities import Schedule, ScheduledStart, ScheduleEvent
 from triplane.store.interface import AuditRecord, RequestRecord, Slice
@@ -43,6 +56,7 @@ class Script:
         change.opened, change.detail, change.workers = True, RunDetail(input=["é" * 300, number]), [worker]
         change.rollouts = [BuildRollout("default", "main", f"build-{number % 3}", START + number, None, number % 2 == 0)]
         change.sessions = [WorkerSession("default", f"session-{number}", "main", f"worker-{number}", START, 60.0, START + 60, START + 600)]
+        change.contracts = [CommandContract("default", "main", f"type-{number % 2}", ("go",), None, (f"update-{number}",))]
         change.removed_sessions = [("default", f"session-{number - 3}")]
         change.schedules, change.schedule_events = [self._schedule(number)], self._schedule_events(number)
         change.forgotten_schedule_events = [("default", f"schedule-{number % 2}", number - 8)]

@@ -189,6 +189,7 @@ def test_of_all_words_on_a_task_one_is_taken_and_nothing_is_stuck(schedules, ste
 
 
 @pytest.mark.full
+@pytest.mark.timeout(1_800)
 @FULL
 @given(steps=STEPS)
 def test_ten_thousand_schedules_of_words_on_tasks(schedules, steps):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from triplane.entities import Worker
+from triplane.entities import CommandContract, Worker
 
 MAX_NAMES = 10_000
 NOTHING: frozenset[str] = frozenset()
@@ -40,6 +40,26 @@ def names_in(contract: Mapping[str, Any] | None, field: str) -> frozenset[str] |
     if not isinstance(listed, (list, tuple)):
         return None
     return frozenset(name for name in listed[:MAX_NAMES] if isinstance(name, str))
+
+
+def last_word(worker: Worker, workflow_type: str) -> CommandContract | None:
+    """A worker's contract for a type as it is remembered; None where it has none."""
+    contract = contract_of(worker, workflow_type)
+    if contract is None:
+        return None
+    names = {field: names_in(contract, field) for field in ("signals", "updates", "update_validators")}
+    sorted_ = {field: tuple(sorted(each)) if each is not None else None for field, each in names.items()}
+    return CommandContract(
+        worker.namespace, worker.task_queue, workflow_type, sorted_["signals"], sorted_["updates"], sorted_["update_validators"] or ()
+    )
+
+
+def known_from(contract: CommandContract | None) -> Known:
+    """What a remembered contract says; nothing is known where there is none."""
+    if contract is None:
+        return Known()
+    signals, updates = (frozenset(each) if each is not None else None for each in (contract.signals, contract.updates))
+    return Known(signals, updates, frozenset(contract.validators))
 
 
 def known_of(workers: Iterable[Worker], workflow_type: str) -> Known:

@@ -1,12 +1,12 @@
 """Registered workers: who may poll what, and who has been heard of lately. Registrations outlive their connections and our restarts."""
 
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import replace
 from typing import Any
 
-from triplane.entities import Worker
+from triplane.entities import CommandContract, Worker
 from triplane.errors import Conflict, LimitReached, WorkerNotRegistered
-from triplane.matching.contracts import Known, known_of
+from triplane.matching.contracts import Known, known_from, known_of, last_word
 from triplane.matching.lanes import COOPERATIVE, VALIDATION, lanes_of_build
 from triplane.matching.queues import ORDINARY, Takes, Types
 
@@ -17,6 +17,7 @@ QueueName = tuple[str, str]
 
 MAX_TYPES = 10_000
 MAX_SHARED = 10_000
+MAX_REMEMBERED = 100_000
 
 _BASES = {
     "workflow": (ORDINARY,),
@@ -56,12 +57,18 @@ class Registry:
 
     Args:
         draining: (namespace, queue, build) of the builds that get no new tasks; may change.
+        contracts: what workers said that are perhaps registered no more.
     """
 
     def __init__(
-        self, workers: Iterable[Worker], now: float, draining: Set[tuple[str, str, str]] = frozenset()
+        self,
+        workers: Iterable[Worker],
+        now: float,
+        draining: Set[tuple[str, str, str]] = frozenset(),
+        contracts: Iterable[CommandContract] = (),
     ) -> None:
         self._draining = draining
+        self._last = {(word.namespace, word.task_queue, word.workflow_type): word for word in contracts}
         # After a restart nobody has been heard of yet; without this grace every query would find no worker.
         self._workers: dict[WorkerKey, Worker] = {(w.namespace, w.worker_id): w for w in workers}
         self._seen: dict[WorkerKey, float] = dict.fromkeys(self._workers, now)
@@ -252,7 +259,7 @@ class Registry:
         return [w for w in self._of_type(queue, workflow_type) if self.status(w, since) == "active"]
 
     def known(self, queue: QueueName, workflow_type: str) -> Known:
-        """What the registered workers of a queue say of a workflow type, whether they are alive or not."""
+        """What the registered workers of a queue say of a workflow type, alive or not; without any, what the last one said."""
         types = self._known.get(queue)
         if types is None:
             types = self._known[queue] = {}
@@ -262,8 +269,27 @@ class Registry:
         if found is None:
             if len(types) >= MAX_TYPES:
                 types.clear()
-            found = types[workflow_type] = known_of(self._of_type(queue, workflow_type), workflow_type)
+            workers = [*self._of_type(queue, workflow_type)]
+            last = self._last.get((*queue, workflow_type))
+            found = types[workflow_type] = known_of(workers, workflow_type) if workers else known_from(last)
         return found
+
+    def remember(self, worker: Worker) -> list[CommandContract]:
+        """Keep what a worker says of its workflows beyond its registration. Returns what is new in it, to be stored."""
+        told = worker.info.get("workflow_command_contracts")
+        new = []
+        for workflow_type in [*told][:MAX_TYPES] if isinstance(told, Mapping) else ():
+            word = last_word(worker, workflow_type)
+            key = (worker.namespace, worker.task_queue, workflow_type)
+            if word is None or self._last.get(key) == word or (key not in self._last and len(self._last) >= MAX_REMEMBERED):
+                continue
+            self._last[key] = word
+            new.append(word)
+        return new
+
+    def forget_namespace(self, namespace: str) -> None:
+        """The namespace was deleted: what its workers said is forgotten; their registrations are removed one by one."""
+        self._last = {key: word for key, word in self._last.items() if key[0] != namespace}
 
     def _of_type(self, queue: QueueName, workflow_type: str) -> Iterator[Worker]:
         for key in self._by_queue.get(queue, ()):

@@ -110,7 +110,7 @@ class Matching:
     async def start(self, bus: BusPort) -> None:
         self._bus = bus
         self.rollouts = Rollouts(bus.store.rollouts.all())
-        self.registry = Registry(bus.store.workers.all(), bus.clock.now(), self.rollouts.draining)
+        self.registry = Registry(bus.store.workers.all(), bus.clock.now(), self.rollouts.draining, bus.store.contracts.all())
         self.errands.start(bus, self.registry)
         self.sessions.start(bus, self.registry)
         roster = Roster(self.settings, self.registry, self.rollouts, self.leases, self.desk, self.errands, bus)
@@ -183,7 +183,9 @@ class Matching:
         self._look_again(key)
         reply = {"worker_id": command.worker_id, "registered": True}
         audit = (audit_record(command, caller, now, "", "", "accepted"),)
-        return then(self._bus.write(Slice(workers=(worker,), removed_workers=forgotten, audit=audit)), reply)
+        contracts = self.registry.remember(worker)
+        change = Slice(workers=(worker,), removed_workers=forgotten, contracts=contracts, audit=audit)
+        return then(self._bus.write(change), reply)
 
     def _forget_silent(self, now: float, but: WorkerKey) -> list[WorkerKey]:
         """Take workers off the list that died long ago without a word, so that they do not fill it."""
@@ -269,6 +271,7 @@ class Matching:
         for key in self.registry.keys_of(namespace):
             self.registry.remove(key)
             self.desk.dismiss(key)
+        self.registry.forget_namespace(namespace)
         self.rollouts.forget_namespace(namespace)
         self.sessions.book.forget_namespace(namespace)
 

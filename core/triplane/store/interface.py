@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from triplane.entities import (
     BuildRollout,
+    CommandContract,
     Job,
     Namespace,
     Rows,
@@ -84,7 +85,7 @@ class Slice:
         checkpoint: replaces the run's stored checkpoint if given.
         streams: changes of output streams in order, of any runs.
         workers: upserted; removed_workers: (namespace, worker_id).
-        rollouts: upserted. sessions: upserted; removed_sessions: (namespace, session_id).
+        rollouts, contracts: upserted. sessions: upserted; removed_sessions: (namespace, session_id).
         schedules: upserted; schedule_events: appended; forgotten_schedule_events: (namespace, schedule_id, last sequence to go).
         cleared: the run closed, so all its timers go.
         indexed: what `detail` says for searches (attributes, business key, …) is new: the run's index rows are replaced.
@@ -107,6 +108,7 @@ class Slice:
     workers: Sequence[Worker] = ()
     removed_workers: Sequence[tuple[str, str]] = ()
     rollouts: Sequence[BuildRollout] = ()
+    contracts: Sequence[CommandContract] = ()
     sessions: Sequence[WorkerSession] = ()
     removed_sessions: Sequence[tuple[str, str]] = ()
     namespaces: Sequence[Namespace] = ()
@@ -284,6 +286,12 @@ class RolloutStore(Protocol):
     def all(self) -> list[BuildRollout]: ...
 
 
+class ContractStore(Protocol):
+    """What workers last said of their workflows."""
+
+    def all(self) -> list[CommandContract]: ...
+
+
 class SessionStore(Protocol):
     """Worker sessions."""
 
@@ -401,6 +409,9 @@ class Store(Protocol):
 
     @property
     def rollouts(self) -> RolloutStore: ...
+
+    @property
+    def contracts(self) -> ContractStore: ...
 
     @property
     def sessions(self) -> SessionStore: ...

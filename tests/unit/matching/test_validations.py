@@ -210,6 +210,22 @@ async def test_names_that_no_worker_has_are_refused_once_all_workers_say_what_th
     await house.do(SignalRun(workflow_id="w", signal_name="anything"))
 
 
+async def test_what_the_last_worker_said_holds_until_the_next_one_comes_also_through_a_restart(house):
+    await ready(house)
+    await house.do(DeregisterWorker(worker_id="w1"))
+    for _ in range(2):
+        with pytest.raises(NotFound):
+            await house.do(SignalRun(workflow_id="w", signal_name="anything"))
+        with pytest.raises(NoWorker) as caught:
+            await update(house)
+        assert caught.value.details["reason"] == "update_validator_worker_unavailable"
+        assert (await update(house, "free"))["update_id"]
+        await house.reopen()
+    await house.register("w2", workflow_command_contracts={"flow": {"signals": ["anything"], "updates": ["change"]}})
+    await house.do(SignalRun(workflow_id="w", signal_name="anything"))
+    assert (await update(house))["update_id"]
+
+
 @pytest.mark.parametrize("contracts", [None, [], "x", {"flow": None}, {"flow": {"signals": "poke", "update_validators": [1, {}]}}])
 async def test_contracts_that_make_no_sense_count_as_none(house, contracts):
     await house.register("w1", workflow_command_contracts=contracts)

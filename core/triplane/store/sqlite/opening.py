@@ -13,6 +13,7 @@ from triplane.store.sqlite import integrity
 from triplane.store.sqlite.attributes import SqliteAttributeStore
 from triplane.store.sqlite.audit import SqliteAuditStore
 from triplane.store.sqlite.connection import DATABASE_NAME, Readers, open_writer
+from triplane.store.sqlite.contracts import SqliteContractStore
 from triplane.store.sqlite.histories import SqliteHistoryStore
 from triplane.store.sqlite.known_ids import KnownIds
 from triplane.store.sqlite.lock import DirectoryLock
@@ -55,6 +56,7 @@ class SqliteStore:
         self.requests = SqliteRequestStore(self._readers, writing, guard)
         self.workers = SqliteWorkerStore(self._readers)
         self.rollouts = SqliteRolloutStore(self._readers)
+        self.contracts = SqliteContractStore(self._readers)
         self.sessions = SqliteSessionStore(self._readers)
         self.namespaces = SqliteNamespaceStore(self._readers)
         self.streams = SqliteStreamStore(self._readers)

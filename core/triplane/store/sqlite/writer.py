@@ -8,11 +8,12 @@ from typing import Any
 
 import apsw
 
-from triplane.entities import BuildRollout, Job, JobKey, Run, Task, TaskKey, Timer, Worker, WorkerSession
+from triplane.entities import BuildRollout, CommandContract, Job, JobKey, Run, Task, TaskKey, Timer, Worker, WorkerSession
 from triplane.store.interface import Slice, StoreBroken
 from triplane.store.sqlite import (
     attributes,
     audit,
+    contracts,
     histories,
     namespaces,
     requests,
@@ -183,9 +184,11 @@ class SqliteWriter:
     def _write_workers(self, group: Sequence[Slice]) -> None:
         last: dict[tuple[str, str], Worker | None] = {}
         said: list[BuildRollout] = []
+        known: list[CommandContract] = []
         held: dict[tuple[str, str], WorkerSession | None] = {}
         for change in group:
             said.extend(change.rollouts)
+            known.extend(change.contracts)
             for key in change.removed_sessions:
                 held[key] = None
             for session in change.sessions:
@@ -198,6 +201,7 @@ class SqliteWriter:
             self._many(workers.UPSERT_WORKER, [workers.worker_row(worker) for worker in last.values() if worker is not None])
             self._many(workers.DELETE_WORKER, [key for key, worker in last.items() if worker is None])
         self._many(rollouts.UPSERT_ROLLOUT, [rollouts.rollout_row(rollout) for rollout in said])
+        self._many(contracts.UPSERT_CONTRACT, [contracts.contract_row(contract) for contract in known])
         if held:
             self._many(sessions.UPSERT_SESSION, [sessions.session_row(session) for session in held.values() if session is not None])
             self._many(sessions.DELETE_SESSION, [key for key, session in held.items() if session is None])
