@@ -52,6 +52,7 @@ class Namespaces:
     ) -> None:
         self._cancel, self._data_dir, self._served = cancel or {}, data_dir, served
         self._going: set[str] = set()
+        self._probing = asyncio.Lock()
         self._newest: dict[str, Namespace] = {}
         self._bus: BusPort
 
@@ -195,6 +196,11 @@ class Namespaces:
                 "driver": None, "status": "failed", "reason": "external_storage_not_configured",
                 "message": f"namespace {space.name!r} has no external storage; set it, or name a driver to try",
             }  # fmt: skip
+        # One at a time: each may write 16 MiB.
+        async with self._probing:
+            return await self._tried(space, storage, driver, command)
+
+    async def _tried(self, space: Namespace, storage: Mapping[str, Any], driver: str, command: ProbeExternalStorage) -> dict[str, Any]:
         disk = storage.get("config", {}).get("disk", "") if driver == storage.get("driver") else ""
         sizes = (command.small_payload_bytes, command.large_payload_bytes)
         return await asyncio.to_thread(probe, self._data_dir, space.name, driver, disk, sizes)

@@ -50,7 +50,7 @@ async def remove_namespace(bus: BusPort, namespace: str) -> None:
 
     Can be begun again at any point: whatever is gone stays gone.
     """
-    removals, waited_s = bus.store.removals, 0.0
+    removals, waited_s, patience_s = bus.store.removals, 0.0, LOOK_AGAIN_S
     bus.forget_namespace(namespace)
     await _end_runs(bus, namespace)
     while run_ids := await asyncio.to_thread(removals.run_ids, namespace, RUNS_AT_ONCE):
@@ -61,9 +61,11 @@ async def remove_namespace(bus: BusPort, namespace: str) -> None:
         # A graph's jobs may take a while to die.
         await asyncio.sleep(LOOK_AGAIN_S)
         waited_s += LOOK_AGAIN_S
-        if waited_s >= ASK_AGAIN_S:
-            log.warning("namespace_not_removed_yet: %s still has %d open runs or more", namespace, len(run_ids))
-            waited_s = 0.0
+        if waited_s >= patience_s:
+            if patience_s == ASK_AGAIN_S:
+                log.warning("namespace_not_removed_yet: %s still has %d open runs or more", namespace, len(run_ids))
+            # Soon once more, for at the start of the gateway some may not have been in memory; after that seldom.
+            waited_s, patience_s = 0.0, ASK_AGAIN_S
             await _end_runs(bus, namespace)
     await _forget_requests(removals, namespace)
     while await asyncio.to_thread(removals.forget_namespace, namespace, ROWS_AT_ONCE):
