@@ -103,7 +103,7 @@ class Cancelling:
                 cancellation_id=request_id, call_kind=kind, **place,
             )
         )  # fmt: skip
-        return 200, {**reply, "workflow_task_attempt": attempt, "reason": None}
+        return 200, {**reply, "workflow_task_attempt": attempt}
 
     async def observe(self, call: Call) -> tuple[int, dict[str, Any]]:
         fields = Fields(call.body)

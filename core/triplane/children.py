@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 from triplane.commands.base import Command
+from triplane.commands.cancelling import RequestCancellation
 from triplane.commands.runs import StopMode, StopRun
 from triplane.commands.system import ChildClosed
 from triplane.effects import ChildRef, Effect, EndChild, StartChild, VisitParent
 from triplane.endings import CONTINUED, ending_of
 from triplane.entities import Run
-from triplane.errors import CannotNow, GatewayError, UnknownCommand
+from triplane.errors import CannotNow, GatewayError, RunClosed, UnknownCommand
 from triplane.queries import RunView
 from triplane.service import BusPort, Caller
 
@@ -26,8 +27,9 @@ RETRY_S = 1.0
 STARTS_PER_TURN = 50
 """Children begun in one turn of the loop, so that whoever starts thousands does not hold up everybody else."""
 
-_MODES = {"request_cancel": StopMode.GRACEFUL, "terminate": StopMode.KILL}
-_STATUSES = {"request_cancel": "cancelled", "terminate": "terminated"}
+ASK = "request_cancellation"
+_MODES = {"request_cancel": StopMode.GRACEFUL, ASK: StopMode.GRACEFUL, "terminate": StopMode.KILL}
+_STATUSES = {"request_cancel": "cancelled", ASK: "cancelled", "terminate": "terminated"}
 Key = tuple[str, int]
 """Parent run and step."""
 
@@ -196,7 +198,25 @@ class Children:
             self._stop(run, effect.how, effect.reason)
         self._watch(ref, run.run_id)
 
+    def _ask(self, run: Run, reason: str) -> None:
+        """Let a run cancel itself; where it cannot be told it is cancelled as it stands."""
+
+        def done(future: "asyncio.Future[Any]") -> None:
+            error = None if future.cancelled() else future.exception()
+            if isinstance(error, CannotNow):
+                self._later(lambda: self._ask(run, reason))
+            elif error is not None and not isinstance(error, RunClosed):
+                self._stop(run, "request_cancel", reason)
+
+        request = RequestCancellation(
+            namespace=run.namespace, workflow_id=run.workflow_id, run_id=run.run_id, reason=reason[:1_000]
+        )
+        self._bus.send(request).add_done_callback(done)
+
     def _stop(self, run: Run, how: str, reason: str) -> None:
+        if how == ASK:
+            self._ask(run, reason)
+            return
         command = StopRun(
             namespace=run.namespace, workflow_id=run.workflow_id, run_id=run.run_id, mode=_MODES[how], reason=reason[:1_000]
         )

@@ -161,7 +161,7 @@ class EndChild(Effect):
     """End a child that is open; its parent is sent `ChildClosed`, if it is still there to hear it.
 
     Attributes:
-        how: `request_cancel` or `terminate`.
+        how: `request_cancel`, `terminate`, or `request_cancellation`: let it cancel itself, if it can be told.
     """
 
     child: ChildRef

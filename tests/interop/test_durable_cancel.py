@@ -12,7 +12,7 @@ activity_lease_s = 12
 """
 """The SDK says nothing of an activity whose process did not start in time on a busy machine; another attempt does it."""
 
-TIDY = ("on-timer", "on-activity", "on-condition", "on-child", "on-group")
+TIDY = ("on-timer", "on-activity", "on-condition", "on-child", "on-patient-child", "on-group")
 
 
 @pytest.fixture(scope="module")
@@ -37,4 +37,6 @@ def test_workflows_are_told_where_they_wait_and_clean_up(gateway, client):
     replayed = {name: each["replayed"] for name, each in outcomes.items() if name != "stubborn"}
     assert replayed == {name: ["CompleteWorkflow" if name == "survivor" else "FailWorkflow"] for name in replayed}
     assert seen["child"] == "cancelled"
+    assert seen["kin"] == [["cancelled", {"cleaned": "clean", "seen": True}]] * 2, "children are told too where that was agreed"
+    assert outcomes["on-patient-child"]["child_ends"] == ["ChildRunCancelled"]
     assert seen["refused"][0] == "ServerError" and "understands cooperative cancellation" in seen["refused"][1]

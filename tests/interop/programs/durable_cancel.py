@@ -62,6 +62,20 @@ class OnChild:
         yield from tidy(ctx, ctx.start_child_workflow("sleeper", [], cancellation_policy="try_cancel"))
 
 
+@workflow.defn(name="on-patient-child")
+class OnPatientChild:
+    def run(self, ctx):
+        yield from tidy(ctx, ctx.start_child_workflow("on-condition", [], cancellation_policy="wait_cancellation_completed"))
+
+
+@workflow.defn(name="leaver")
+class Leaver:
+    def run(self, ctx):
+        kid = ctx.start_child_workflow("on-condition", [], parent_close_policy="request_cancellation")
+        yield ctx.select({"kid": kid, "soon": ctx.start_timer(1)})
+        return "left"
+
+
 @workflow.defn(name="on-group")
 class OnGroup:
     def run(self, ctx):
@@ -100,9 +114,14 @@ class Stubborn:
                 yield ctx.sleep(600)
 
 
-WORKFLOWS = [Sleeper, OnTimer, OnActivity, OnCondition, OnChild, OnGroup, Trip, Survivor, Stubborn]
-NAMES = ["on-timer", "on-activity", "on-condition", "on-child", "on-group", "saga", "survivor", "stubborn"]
-AWAITED = {"on-activity": "ActivityScheduled", "on-condition": "ConditionWaitOpened", "on-child": "ChildRunStarted"}
+WORKFLOWS = [
+    Sleeper, OnTimer, OnActivity, OnCondition, OnChild, OnPatientChild, Leaver, OnGroup, Trip, Survivor, Stubborn,
+]  # fmt: skip
+NAMES = ["on-timer", "on-activity", "on-condition", "on-child", "on-patient-child", "on-group", "saga", "survivor", "stubborn"]
+AWAITED = {
+    "on-activity": "ActivityScheduled", "on-condition": "ConditionWaitOpened", "on-child": "ChildRunStarted",
+    "on-patient-child": "ChildRunStarted",
+}  # fmt: skip
 TERMINAL = ("completed", "failed", "cancelled", "terminated")
 
 
@@ -135,6 +154,7 @@ async def outcome(client, name, prefix):
         "replayed": [type(command).__name__ for command in replayed.commands],
         "last": history["events"][-1]["event_type"], "reason": history["events"][-1]["payload"].get("reason"),
         "children": [e["payload"]["child_workflow_instance_id"] for e in history["events"] if e["event_type"] == "ChildRunStarted"],
+        "child_ends": [e["event_type"] for e in history["events"] if e["event_type"].startswith("ChildRunC")],
         "activities": [e["event_type"] for e in history["events"] if e["event_type"] == "ActivityCompleted"],
     }  # fmt: skip
 
@@ -155,9 +175,15 @@ async def main(url, prefix):
         running = asyncio.create_task(worker.run())
         outcomes = await asyncio.gather(*(outcome(client, name, prefix) for name in NAMES))
         child = (await closed(client, outcomes[NAMES.index("on-child")]["children"][0])).status
+        patient = await closed(client, outcomes[NAMES.index("on-patient-child")]["children"][0])
+        left = await client.start_workflow(workflow_type="leaver", workflow_id=f"{prefix}-leaver", task_queue=QUEUE, input=[])
+        events = (await client.get_history(left.workflow_id, (await closed(client, left.workflow_id)).run_id))["events"]
+        begun = next(event["payload"] for event in events if event["event_type"] == "ChildRunStarted")
+        orphan = await closed(client, begun["child_workflow_instance_id"])
+        kin = [[each.status, each.memo] for each in (patient, orphan)]
         await worker.stop()
         await asyncio.wait_for(running, 30)
-    print(json.dumps({"outcomes": dict(zip(NAMES, outcomes, strict=True)), "child": child, "refused": refused}))
+    print(json.dumps({"outcomes": dict(zip(NAMES, outcomes, strict=True)), "child": child, "refused": refused, "kin": kin}))
 
 
 if __name__ == "__main__":

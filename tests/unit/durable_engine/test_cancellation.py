@@ -110,10 +110,25 @@ def test_nothing_of_what_was_given_up_wakes_the_workflow_again(commands, kind, s
 
 def test_a_child_goes_on_unless_its_policy_cancels_it_too():
     run = DurableRun()
-    run.do(*in_group([child(), child(cancellation_policy="wait_cancellation_completed")], 1))
+    run.do(*in_group([child(), child(cancellation_policy="try_cancel")], 1))
     ask(run)
     deliver(run, run.lease(), 1, "parallel", 2)
-    assert [(e.child.sequence, e.how) for e in run.ended] == [(2, "request_cancel")]
+    assert [(e.child.sequence, e.how) for e in run.ended] == [(2, "request_cancellation")]
+
+
+def test_a_delivery_waits_for_a_child_whose_policy_says_so():
+    run = DurableRun()
+    group = in_group([child(cancellation_policy="wait_cancellation_completed"), timer(500)], 1)
+    run.do(*group)
+    ask(run)
+    waiting = deliver(run, run.lease(), 1, "parallel", 2)
+    assert (waiting["delivered"], waiting["claim_released"], waiting["reason"]) == (False, True, "cancellation_waiting_for_child")
+    assert waiting["sequence"] is None and [e.how for e in run.ended] == ["request_cancellation"]
+    assert not run.offered("workflow")
+    run.restart()
+    run.close_child(1, "cancelled", message="done")
+    assert run.events[-1] == "ChildRunCancelled" and run.offered("workflow"), "although its group is not complete"
+    assert deliver(run, run.lease(), 1, "parallel", 2)["delivered"] is True
 
 
 def test_a_delivery_at_a_call_that_was_not_made_yet_counts_it():

@@ -10,11 +10,15 @@ from typing import Any
 
 from triplane.commands.cancelling import BeginCancellation, DeliverCancellation
 from triplane.commands.runs import StopMode, StopRun
+from triplane.effects import Resolve
 from triplane.engines.durable import activities, children, closing, conditions, timers, workflow_tasks
 from triplane.engines.durable.alarms import CANCEL_TIMER, iso
 from triplane.engines.durable.state import NORMAL, Cancellation
 from triplane.engines.durable.turn import CANCELLATION_REQUESTED, Turn, barrier_of
 from triplane.errors import Conflict, LeaseLost, NotSupported
+
+WAIT = "wait_cancellation_completed"
+_PLACE = ("request_id", "sequence", "call_kind", "sequence_span", "operation_sequence", "operation_sequence_span")
 
 
 def request(turn: Turn, command: BeginCancellation) -> dict[str, Any]:
@@ -68,13 +72,22 @@ def deliver(turn: Turn, report: DeliverCancellation) -> dict[str, Any]:
     if asked.delivered is None:
         if report.sequence > own.counter + 1:
             raise Conflict(f"the workflow has no call {report.sequence} yet", reason="cancellation_call_unknown")
+        if _must_wait(turn, report):
+            asked.waits = True
+            turn.step.effect(Resolve(turn.run_id, "lease_ended", report.task_id))
+            workflow_tasks.finish(turn)
+            nowhere = dict.fromkeys(_PLACE)
+            return {
+                "task_id": report.task_id, "delivered": False, "reason": "cancellation_waiting_for_child", "claim_released": True,
+                "workflow_run_id": turn.run_id, "run_id": turn.run_id, **nowhere,
+            }  # fmt: skip
         asked.delivered = place
         turn.emit("CooperativeCancellationDelivered", _marker(turn, asked, report))
         _give_up(turn, report)
         own.counter = max(own.counter, report.sequence + report.sequence_span - 1)
         task.snapshot = turn.state.run.history_length
     return {
-        "task_id": report.task_id, "delivered": True, "request_id": asked.request_id, "sequence": report.sequence,
+        "task_id": report.task_id, "delivered": True, "reason": None, "request_id": asked.request_id, "sequence": report.sequence,
         "call_kind": report.call_kind, "sequence_span": report.sequence_span, "operation_sequence": report.operation_sequence,
         "operation_sequence_span": report.operation_sequence_span, "run_id": turn.run_id,
     }  # fmt: skip
@@ -90,14 +103,29 @@ def _marker(turn: Turn, asked: Cancellation, report: DeliverCancellation) -> dic
     return data
 
 
+def _steps(report: DeliverCancellation) -> range:
+    """The workflow steps that the cancelled call waits for."""
+    if report.operation_sequence is not None:
+        return range(report.operation_sequence, report.operation_sequence + report.operation_sequence_span)
+    return range(report.sequence, report.sequence + report.sequence_span)
+
+
+def _must_wait(turn: Turn, report: DeliverCancellation) -> bool:
+    """Whether a child's policy says that it must have ended first; it is asked to, and the worker's task is over meanwhile."""
+    waiting = [
+        child for step in _steps(report)
+        if (child := turn.own.children.get(step)) is not None and child.options.get("cancellation_policy") == WAIT
+    ]  # fmt: skip
+    for child in waiting:
+        if not child.ending:
+            children.end(turn, child, children.ASK, "the parent workflow was cancelled", silent=False)
+    return any(child.sequence in turn.own.children for child in waiting)
+
+
 def _give_up(turn: Turn, report: DeliverCancellation) -> None:
     """The workflow does not wait any more for what the cancelled call was waiting for; replays skip all that is said of it."""
     own = turn.own
-    if report.operation_sequence is not None:
-        base, span = report.operation_sequence, report.operation_sequence_span
-    else:
-        base, span = report.sequence, report.sequence_span
-    for step in range(base, base + span):
+    for step in _steps(report):
         if step in own.activities:
             activity = own.activities[step]
             own.groups.pop(barrier_of(activity.group), None)
@@ -120,7 +148,7 @@ def _leave(turn: Turn, step: int) -> None:
     if child.options.get("cancellation_policy", children.ABANDON) == children.ABANDON:
         children.let_go(turn, child)
     else:
-        children.end(turn, child, children.CANCEL, "the parent workflow was cancelled", silent=True)
+        children.end(turn, child, children.ASK, "the parent workflow was cancelled", silent=True)
 
 
 def is_let_through(turn: Turn, command: dict[str, Any]) -> bool:

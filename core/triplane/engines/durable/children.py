@@ -22,7 +22,7 @@ from triplane.workflow_types import engine_of
 
 POLICY_KEYS = ("parent_close_policy", "cancellation_policy")
 OPTION_KEYS = (*POLICY_KEYS, "retry_policy", "execution_timeout_seconds", "run_timeout_seconds")
-ABANDON, CANCEL, TERMINATE = "abandon", "request_cancel", "terminate"
+ABANDON, CANCEL, ASK, TERMINATE = "abandon", "request_cancel", "request_cancellation", "terminate"
 FAILURE_KEYS = ("exception_type", "exception_class", "exception", "non_retryable", "timeout_kind")
 
 _ENDS = {
@@ -176,6 +176,10 @@ def conclude(turn: Turn, child: Child, status: str, ending: dict[str, Any]) -> N
         data.setdefault("exception_type", f"ChildWorkflow{status.capitalize()}")
         data.setdefault("exception_class", data["exception_type"])
     turn.receive(turn.happening(event, data, group=barrier_of(child.group)))
+    if turn.own.cancellation is not None and turn.own.cancellation.waits:
+        # A cancellation that waited for it can be delivered now, whatever else its group waits for.
+        turn.own.cancellation.waits = False
+        turn.wake()
     turn.issue_next()
 
 
@@ -192,10 +196,11 @@ def end(turn: Turn, child: Child, how: str, reason: str, silent: bool) -> None:
 
     Args:
         silent: the workflow is told by no event of the child's own (its selection's cancellation says it).
+        how: `request_cancel`, `request_cancellation` or `terminate`.
     """
     child.ending, child.silent = how, silent
     if child.phase == "backoff":
-        conclude(turn, child, "cancelled" if how == CANCEL else "terminated", {"message": reason})
+        conclude(turn, child, "terminated" if how == TERMINATE else "cancelled", {"message": reason})
         return
     _store(turn, child, "running")
     turn.step.effect(EndChild(turn.run_id, reference(turn, child), how, reason))

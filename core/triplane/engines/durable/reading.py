@@ -217,7 +217,7 @@ def _start_child(reader: _Reader, command: dict[str, Any]) -> None:
 
 
 _CHILD_POLICIES = {
-    "parent_close_policy": ("abandon", "request_cancel", "terminate"),
+    "parent_close_policy": ("abandon", "request_cancel", "request_cancellation", "terminate"),
     "cancellation_policy": ("abandon", "try_cancel", "wait_cancellation_completed"),
 }
 

@@ -122,7 +122,7 @@ class Child:
         run_id: first run of the first attempt; its identity, whatever runs follow.
         event_seq: position of the event in the history that holds its arguments.
         phase: `running`, or `backoff` until `due`; `due` of a running one is when a call's patience ends, 0 for never.
-        ending: `request_cancel` or `terminate` where that was asked for, else empty.
+        ending: `request_cancel`, `request_cancellation` or `terminate` where that was asked for, else empty.
         silent: the workflow does not wait for it (any more).
         namespace: where it runs, empty for the parent's own.
         kind: `child` or `call`.
@@ -177,6 +177,7 @@ class Cancellation:
     Attributes:
         requested, deadline: wall-clock seconds.
         is_recorded: it is in the history, not waiting behind a workflow task.
+        waits: it cannot be delivered before a child that is being cancelled has closed.
         delivered: where it was delivered: sequence, kind and span of the call, sequence and span of what a handle waits for.
     """
 
@@ -186,6 +187,7 @@ class Cancellation:
     reason: str = ""
     is_recorded: bool = False
     delivered: list[Any] | None = None
+    waits: bool = False
 
     def observed(self) -> dict[str, str]:
         """The request as workers and clients are told of it; the token makes a worker read the history anew."""
@@ -196,7 +198,7 @@ class Cancellation:
 
     def to_data(self) -> list[Any]:
         """A list in field order."""
-        return [self.request_id, self.requested, self.deadline, self.reason, self.is_recorded, self.delivered]
+        return [self.request_id, self.requested, self.deadline, self.reason, self.is_recorded, self.delivered, self.waits]
 
 
 @dataclass(slots=True)
