@@ -15,7 +15,7 @@ def test_updates_are_validated_before_they_are_accepted_and_unknown_names_refuse
     assert seen == {
         "anything": ["signal_received", "accepted"],
         "rejected": ["UpdateRejected", "the amount must not be negative"],
-        "unchanged": ["WorkflowStarted", "ConditionWaitOpened"],
+        "unchanged": ["StartAccepted", "WorkflowStarted", "ConditionWaitOpened"],
         "approved": [7, "accepted"],
         "unknown_signal": "SignalFailed",
         "unknown_update": "ServerError",

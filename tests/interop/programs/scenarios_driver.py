@@ -93,7 +93,7 @@ async def agree(client, scenario, workflow_id):
         history = await whole_history(client, workflow_id, run.run_id)
         events = [event["event_type"] for event in history["events"]]
         ends = [event for event in events if event in END_EVENTS]
-        assert events[0] == "WorkflowStarted" and ends == events[-1:], events
+        assert events[:2] == ["StartAccepted", "WorkflowStarted"] and ends == events[-1:], events
         commands = [type(command).__name__ for command in replayer.replay(history, workflow_id=workflow_id, run_id=run.run_id).commands]
         verdict = verify_bundle(await client.export_history(workflow_id, run.run_id))
         assert (verdict["status"], verdict["findings"]) == ("ok", []), verdict

@@ -42,12 +42,12 @@ async def test_a_parent_gets_its_childs_result(house):
     task = await house.do("Child", complete("grown"))
     assert task["arguments"] == envelope([1])
     await house.do("Parent", complete())
-    assert names(house, "p") == ["WorkflowStarted", "ChildWorkflowScheduled", "ChildRunStarted", "ChildRunCompleted", "WorkflowCompleted"]
-    assert decode_envelope(house.events("p")[3].data["result"]) == "grown"
+    assert names(house, "p")[2:] == ["ChildWorkflowScheduled", "ChildRunStarted", "ChildRunCompleted", "WorkflowCompleted"]
+    assert decode_envelope(house.events("p")[4].data["result"]) == "grown"
     view = house.view(child_id(house))
-    assert view.run.run_id == house.events("p")[2].data["child_workflow_run_id"]
+    assert view.run.run_id == house.events("p")[3].data["child_workflow_run_id"]
     assert view.detail.parent["workflow_id"] == "p"
-    assert house.events(view.run.workflow_id)[0].data["parent_workflow_id"] == "p"
+    assert house.events(view.run.workflow_id)[1].data["parent_workflow_id"] == "p"
 
 
 async def test_a_childs_failure_says_what_the_child_said(house):
@@ -68,7 +68,7 @@ async def test_a_failed_child_is_tried_again_as_the_next_run_of_its_workflow(hou
     await house.do("Parent", complete())
     chain = house.connection.query(ListChain(workflow_id=child_id(house))).runs
     assert [(run.run_number, run.status) for run, _ in chain] == [(1, "failed"), (2, "completed")]
-    assert house.events("p")[3].data["child_workflow_run_id"] == chain[0][0].run_id
+    assert house.events("p")[4].data["child_workflow_run_id"] == chain[0][0].run_id
 
 
 async def test_a_child_that_continues_as_new_is_one_child(house):
@@ -78,7 +78,7 @@ async def test_a_child_that_continues_as_new_is_one_child(house):
     await house.restart()
     await house.do("Child", complete("last"))
     await house.do("Parent", complete())
-    completed = house.events("p")[3].data
+    completed = house.events("p")[4].data
     chain = house.connection.query(ListChain(workflow_id=child_id(house))).runs
     assert decode_envelope(completed["result"]) == "last" and completed["child_workflow_run_id"] == chain[0][0].run_id
     assert names(house, "p").count("ChildRunCompleted") == 1 and len(chain) == 2
@@ -107,7 +107,7 @@ async def test_a_parent_that_was_not_told_hears_of_the_closing_after_the_restart
     assert names(house, "p")[-1] == "ChildRunStarted"
     await house.restart()
     await house.do("Parent", complete())
-    assert names(house, "p")[3] == "ChildRunCompleted"
+    assert names(house, "p")[4] == "ChildRunCompleted"
 
 
 @pytest.mark.parametrize(("policy", "status"), [("request_cancel", "cancelled"), ("terminate", "terminated"), ("abandon", "pending")])
@@ -190,14 +190,14 @@ async def test_a_child_of_another_engine_is_awaited_and_its_result_encoded(house
     assert house.view(child_id(house)).run.engine == "simulation"
     await house.connection.dispatch(StopRun(workflow_id=child_id(house)))
     await house.do("Parent", complete())
-    assert names(house, "p")[3] == "ChildRunCancelled"
+    assert names(house, "p")[4] == "ChildRunCancelled"
 
 
 async def test_a_child_that_cannot_be_started_has_failed(house):
     await house.start("p")
     await house.do("Parent", child("graph:broken", parent_close_policy="terminate"))
     await house.do("Parent", complete())
-    failed = house.events("p")[3]
+    failed = house.events("p")[4]
     assert failed.name == "ChildRunFailed" and failed.data["non_retryable"] is True and failed.data["message"]
 
 
@@ -238,7 +238,7 @@ async def test_a_killed_child_of_a_waiting_parent_is_told_as_terminated(house):
     await begun(house, child_id(house))
     await house.connection.dispatch(StopRun(workflow_id=child_id(house), mode=StopMode.KILL, reason="enough"))
     await house.do("Parent", complete())
-    terminated = house.events("p")[3]
+    terminated = house.events("p")[4]
     assert (terminated.name, terminated.data["message"]) == ("ChildRunTerminated", "enough")
 
 
@@ -252,7 +252,7 @@ async def test_a_service_call_is_answered_by_the_run_it_starts_and_by_the_same_r
     for _ in range(2):
         await house.do("Parent", complete())
     for workflow_id in ("p", "q"):
-        assert names(house, workflow_id)[1:] == ["ServiceCallStarted", "ServiceCallCompleted", "WorkflowCompleted"]
+        assert names(house, workflow_id)[2:] == ["ServiceCallStarted", "ServiceCallCompleted", "WorkflowCompleted"]
     await house.idle()
 
 

@@ -204,7 +204,7 @@ def test_a_request_that_was_not_delivered_goes_on_with_the_chain():
     asked = run.state.private.cancellation
     run.complete(task, {"type": "continue_as_new"})
     following = DurableRun(options={"continued_from_run_id": RUN, "carried_cancellation": asked.to_data()[:4]})
-    assert following.events == ["WorkflowStarted", "CooperativeCancellationRequested"]
+    assert following.events == ["StartAccepted", "WorkflowStarted", "CooperativeCancellationRequested"]
     assert following.lease()["cancellation_request"]["request_id"] == asked.request_id
 
 

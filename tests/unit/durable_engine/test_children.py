@@ -252,7 +252,7 @@ def test_a_wrong_child_command_is_refused_by_field(field, value):
     run = DurableRun()
     with pytest.raises(InvalidFields) as caught:
         run.do(child(**{field: value}))
-    assert f"commands.0.{field}" in caught.value.details["errors"] and run.events == ["WorkflowStarted"]
+    assert f"commands.0.{field}" in caught.value.details["errors"] and run.events == ["StartAccepted", "WorkflowStarted"]
 
 
 # ---- service operations --------------------------------------------------------------------------------------------------

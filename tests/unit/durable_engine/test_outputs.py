@@ -53,7 +53,7 @@ def test_nothing_of_a_task_happens_where_one_of_its_commands_is_refused():
     task = run.lease()
     with pytest.raises(StreamClosed):
         run.complete(task, stream("append", "out", 1), stream("error", ordinal=1, error_reason="x"), stream("append", "out", 2, ordinal=2))
-    assert run.state.streams == {} and run.events == ["WorkflowStarted"]
+    assert run.state.streams == {} and run.events == ["StartAccepted", "WorkflowStarted"]
     run.complete(task, stream("append", "out", 1))
     assert run.state.streams["out"].stream.total == 1
 

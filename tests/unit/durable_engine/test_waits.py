@@ -187,7 +187,7 @@ def test_signals_stop_where_the_history_is_full_and_too_large_ones_are_refused()
     with pytest.raises(TooLarge, match="max_payload_bytes"):
         run.signal("big", "x" * 2_000)
     task = run.lease()
-    for _ in range(99):
+    for _ in range(98):
         run.signal()
     with pytest.raises(LimitReached, match="continue as a new run"):
         run.signal()

@@ -10,7 +10,7 @@ from unit.durable_engine.harness import RUN, DurableRun, activity, complete, con
 
 def test_a_started_run_offers_its_first_task_and_is_pending():
     run = DurableRun()
-    assert run.events == ["WorkflowStarted"]
+    assert run.events == ["StartAccepted", "WorkflowStarted"]
     assert run.offered("workflow") == [workflow_task_id(RUN, 1)]
     assert run.state.run.status == "pending"
     assert run.event("WorkflowStarted")["input"] == envelope(["bob"])
@@ -21,7 +21,7 @@ def test_a_lease_carries_what_a_worker_needs():
     task = run.lease()
     assert task["workflow_task_attempt"] == 1 and task["lease_owner"] == "w1"
     assert task["arguments"] == envelope(["bob"])
-    assert [event.name for event in task["history_events"]] == ["WorkflowStarted"]
+    assert [event.name for event in task["history_events"]] == ["StartAccepted", "WorkflowStarted"]
     assert task["lease_expires_at"] == run.clock.now() + 60
     assert run.state.run.status == "running"
     assert run.lease(task_id=task["task_id"]) is None
@@ -42,7 +42,7 @@ def test_a_workflow_with_one_activity_runs_to_its_end():
     run.finish(task, 42)
     assert run.do(complete("end"))["run_status"] == "completed"
     assert run.events == [
-        "WorkflowStarted", "ActivityScheduled", "ActivityStarted", "ActivityCompleted", "WorkflowCompleted",
+        "StartAccepted", "WorkflowStarted", "ActivityScheduled", "ActivityStarted", "ActivityCompleted", "WorkflowCompleted",
     ]  # fmt: skip
     assert run.state.detail.output == envelope("end")
     assert run.event("ActivityCompleted")["result"] == envelope(42)
@@ -208,10 +208,10 @@ def test_what_comes_before_the_first_step_is_told_after_it():
     run = DurableRun()
     run.signal("early")
     run.update("early")
-    assert run.events == ["WorkflowStarted"] and run.lease()["total_history_events"] == 1
+    assert run.events == ["StartAccepted", "WorkflowStarted"] and run.lease()["total_history_events"] == 2
     run.restart()
     run.complete(run.lease(), condition())
-    assert run.events == ["WorkflowStarted", "ConditionWaitOpened", "SignalReceived", "UpdateAccepted"]
+    assert run.events == ["StartAccepted", "WorkflowStarted", "ConditionWaitOpened", "SignalReceived", "UpdateAccepted"]
 
 
 def test_what_comes_after_a_timeout_is_told_after_the_next_step():
@@ -231,12 +231,12 @@ def test_pages_of_a_leased_history_show_it_as_it_was():
         run.signal()
     task = run.lease(page=2)
     assert [e.seq for e in task["history_events"]] == [1, 2] and task["next_after"] == 2
-    assert task["total_history_events"] == 4
+    assert task["total_history_events"] == 5
     run.signal("later")
     from triplane.commands import ReadTaskHistory
 
     page = run._report(ReadTaskHistory(task_id=task["task_id"], lease_owner="w1", attempt=1, after=2, page_size=5))
-    assert [e.seq for e in page["history_events"]] == [3, 4] and page["next_after"] is None
+    assert [e.seq for e in page["history_events"]] == [3, 4, 5] and page["next_after"] is None
 
 
 def test_a_release_by_the_worker_that_holds_it_offers_the_task_again():
@@ -266,9 +266,9 @@ def test_a_lease_the_disk_never_heard_of_may_be_reported_on_after_a_restart():
     run.state.run = evolve(run.state.run, data=data)
     run.restart()
     run.signal("afterwards")
-    assert run.events == ["WorkflowStarted"], "what comes now must wait behind the task that may be in hand"
+    assert run.events == ["StartAccepted", "WorkflowStarted"], "what comes now must wait behind the task that may be in hand"
     run.complete(task, activity())
-    assert run.events == ["WorkflowStarted", "ActivityScheduled", "SignalReceived"]
+    assert run.events == ["StartAccepted", "WorkflowStarted", "ActivityScheduled", "SignalReceived"]
 
 
 def test_a_lease_taken_anew_after_a_restart_shuts_the_old_one_out():
@@ -279,7 +279,7 @@ def test_a_lease_taken_anew_after_a_restart_shuts_the_old_one_out():
     run.restart()
     run.signal("between")
     new = run.lease(worker="w2")
-    assert [e.name for e in new["history_events"]] == ["WorkflowStarted", "ConditionWaitOpened", "SignalReceived", "SignalReceived"]
+    assert [e.name for e in new["history_events"][2:]] == ["ConditionWaitOpened", "SignalReceived", "SignalReceived"]
     assert new["workflow_task_attempt"] > old["workflow_task_attempt"]
     with pytest.raises(LeaseLost):
         run.complete(old, complete())
@@ -326,7 +326,7 @@ def test_a_malformed_command_is_refused_by_its_field_and_the_task_stays_leased(c
     with pytest.raises(InvalidFields) as caught:
         run.complete(task, command)
     assert field in caught.value.details["errors"]
-    assert run.events == ["WorkflowStarted"]
+    assert run.events == ["StartAccepted", "WorkflowStarted"]
     run.complete(task, complete())
 
 
@@ -365,8 +365,8 @@ def test_a_local_activity_is_over_at_once_and_offered_to_nobody():
          "attempts": [{"attempt_id": "x", "attempt_number": 1, "outcome": "completed"}]},
         timer(1),
     )  # fmt: skip
-    assert run.events[1:4] == ["ActivityScheduled", "ActivityStarted", "ActivityCompleted"]
-    assert all(event.data["local_activity"] for event in run.state.history[1:4])
+    assert run.events[2:5] == ["ActivityScheduled", "ActivityStarted", "ActivityCompleted"]
+    assert all(event.data["local_activity"] for event in run.state.history[2:5])
     assert run.offered("activity") == []
 
 

@@ -254,7 +254,7 @@ async def test_a_query_is_answered_by_a_worker_and_sees_the_committed_history(ho
     asked = house.connection.submit(QueryRun(workflow_id="w", query_name="state", arguments=[1], timeout_s=5))
     task = await house.poll("query", timeout_s=2)
     assert task["query_name"] == "state" and task["query_arguments"] == envelope([1])
-    assert [event.name for event in task["history_events"]] == ["WorkflowStarted"]
+    assert [event.name for event in task["history_events"]] == ["StartAccepted", "WorkflowStarted"]
     assert task["lease_owner"] == "w1" and task["query_task_attempt"] == 1 and task["lease_expires_at"] > house.clock.now()
     await house.do(CompleteQuery(task_id=task["query_task_id"], lease_owner="w1", attempt=1, result_envelope=envelope({"n": 1})))
     assert (await asked)["result"] == {"n": 1}
@@ -269,7 +269,7 @@ async def test_closed_runs_can_be_queried(house):
     await house.reopen()
     asked = house.connection.submit(QueryRun(workflow_id="w", query_name="state"))
     task = await house.poll("query", timeout_s=2)
-    assert [event.name for event in task["history_events"]] == ["WorkflowStarted", "WorkflowCompleted"]
+    assert [event.name for event in task["history_events"]] == ["StartAccepted", "WorkflowStarted", "WorkflowCompleted"]
     await house.do(CompleteQuery(task_id=task["query_task_id"], lease_owner="w1", attempt=1, result=7))
     assert (await asked)["result"] == 7
 
@@ -281,7 +281,7 @@ async def test_a_query_does_not_show_what_waits_behind_a_workflow_task(house):
     await house.do(SignalRun(workflow_id="w", signal_name="poke"))
     asked = house.connection.submit(QueryRun(workflow_id="w", query_name="state"))
     task = await house.poll("query", timeout_s=2)
-    assert [event.name for event in task["history_events"]] == ["WorkflowStarted"]
+    assert [event.name for event in task["history_events"]] == ["StartAccepted", "WorkflowStarted"]
     asked.cancel()
 
 
@@ -387,9 +387,9 @@ async def test_a_workflow_that_continues_as_new_is_one_chain_through_a_restart(h
     assert (old.run.status, old.run.closed_reason) == ("completed", "continued")
     await house.reopen()
     task = await house.poll()
-    assert [event.name for event in task["history_events"]] == ["WorkflowStarted"]
+    assert [event.name for event in task["history_events"]] == ["StartAccepted", "WorkflowStarted"]
     assert task["arguments"] == envelope([2])
-    assert task["history_events"][0].data["continued_from_run_id"] == first
+    assert task["history_events"][1].data["continued_from_run_id"] == first
     view = house.gateway.bus.view(run.run_id)
     assert view.detail.memo == {"k": 1} and "carried_signals" not in view.detail.options
     assert view.detail.options["execution_deadline"] == old.run.created + 3_600
@@ -397,5 +397,5 @@ async def test_a_workflow_that_continues_as_new_is_one_chain_through_a_restart(h
         await house.complete({**task, "task_id": task["task_id"].replace(run.run_id, first)}, complete())
     await house.complete(task, condition())
     task = await house.poll()
-    assert [event.name for event in task["history_events"]][1:] == ["ConditionWaitOpened", "SignalReceived"]
+    assert [event.name for event in task["history_events"]][2:] == ["ConditionWaitOpened", "SignalReceived"]
     await house.complete(task, complete())

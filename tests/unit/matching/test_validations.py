@@ -46,7 +46,7 @@ async def test_an_approved_update_is_accepted_and_not_before(house):
     accepted = update(house)
     task = await validation(house)
     assert (task["update_name"], task["update_validation_attempt"], task["task_queue"]) == ("change", 1, "q")
-    assert [event.name for event in task["history_events"]] == ["WorkflowStarted", "ConditionWaitOpened"]
+    assert [event.name for event in task["history_events"]] == ["StartAccepted", "WorkflowStarted", "ConditionWaitOpened"]
     assert not accepted.done() and "UpdateAccepted" not in names(house)
     await house.do(ApproveUpdate(**answer(task)))
     assert (await accepted)["update_id"]

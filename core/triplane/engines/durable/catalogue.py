@@ -33,6 +33,7 @@ _ASKED = {**_REASON, "workflow_command_id": "str: the request", "cleanup_deadlin
 _TOLD = {"workflow_command_id": "str: the request", "sequence": _STEP, "call_kind": "str: what it waited for"}
 
 EVENTS: tuple[EventType, ...] = (
+    EventType("StartAccepted", "The start of the run was accepted.", {"workflow_type": "str: what was started"}),
     EventType("WorkflowStarted", "The run began.", {"workflow_type": "str: what was started", "input": _PAYLOAD}),
     EventType("ActivityScheduled", "The workflow wants an activity done.", {**_ACTIVITY, "arguments": _PAYLOAD}),
     EventType("ActivityStarted", "A worker has an attempt.", _ATTEMPT),

@@ -129,6 +129,8 @@ class DurableEngine:
         if detail.parent is not None:
             data["parent_workflow_id"] = detail.parent.get("workflow_id", "")
             data["parent_workflow_run_id"] = detail.parent.get("run_id", "")
+        accepted = {key: data[key] for key in ("workflow_instance_id", "workflow_run_id", "workflow_type")}
+        turn.emit("StartAccepted", {**accepted, "outcome": "started_new"})
         turn.emit("WorkflowStarted", data)
         if "continued_from_run_id" in detail.options:
             _take_over(turn)

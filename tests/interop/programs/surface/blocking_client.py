@@ -36,7 +36,7 @@ def reading(client, house):
     assert client.get_result(handle, timeout=20) == "hello gil"
     assert client.describe_workflow(handle.workflow_id).status == "completed"
     assert handle.workflow_id in {each.workflow_id for each in client.list_workflows(page_size=200).executions}
-    assert client.get_history(handle.workflow_id, handle.run_id)["events"][0]["event_type"] == "WorkflowStarted"
+    assert client.get_history(handle.workflow_id, handle.run_id)["events"][0]["event_type"] == "StartAccepted"
     assert client.list_workflow_runs(handle.workflow_id).run_count == 1
     assert client.describe_workflow_run(handle.workflow_id, handle.run_id).output == "hello gil"
 
@@ -72,7 +72,7 @@ def handle_methods(client, house):
     assert handle.result(timeout=20) == [["b", "go"], 1]
     assert handle.describe().status == handle.describe_run().status == "completed"
     assert handle.list_runs().run_count == 1
-    assert handle.get_history()["events"][0]["event_type"] == "WorkflowStarted"
+    assert handle.get_history()["events"][0]["event_type"] == "StartAccepted"
 
 
 @sync_case("sync.SyncWorkflowHandle.cancel", "sync.SyncWorkflowHandle.terminate")

@@ -88,7 +88,7 @@ async def poll(house):
         worker_id=hand.worker_id, task_queue=hand.queue, timeout=10, poll_request_id="p1"
     )
     task = answer["task"]
-    assert (task["run_id"], task["workflow_type"], task["history_events"][0]["event_type"]) == (handle.run_id, "by-hand", "WorkflowStarted")
+    assert (task["run_id"], task["workflow_type"], task["history_events"][0]["event_type"]) == (handle.run_id, "by-hand", "StartAccepted")
     again = await hand.poll(poll_request_id="p1")
     assert (again["task_id"], again["workflow_task_attempt"]) == (task["task_id"], task["workflow_task_attempt"])
     assert (await house.client.poll_workflow_task(worker_id=hand.worker_id, task_queue=hand.queue, timeout=1)) is None

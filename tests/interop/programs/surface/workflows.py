@@ -64,7 +64,7 @@ async def list_workflows(house):
 async def history(house):
     handle = await house.closed("greets", "ann")
     whole = await handle.get_history(page_size=1_000)
-    assert whole["events"][0]["event_type"] == "WorkflowStarted" and whole["events"][-1]["event_type"] == "WorkflowCompleted"
+    assert whole["events"][0]["event_type"] == "StartAccepted" and whole["events"][-1]["event_type"] == "WorkflowCompleted"
     page = await house.client.get_history(handle.workflow_id, handle.run_id, page_size=2)
     following = await house.client.get_history(handle.workflow_id, handle.run_id, page_size=2, next_page_token=page["next_page_token"])
     assert page["events"] + following["events"] == whole["events"][:4]
