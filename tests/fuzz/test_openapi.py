@@ -71,6 +71,8 @@ def play(url: str, method: str, path: str, examples: int) -> None:
         suppress_health_check=list(HealthCheck),
     )
     def run(case: Any) -> None:
+        if isinstance(case.body, dict) and isinstance(case.body.get("wait_timeout_seconds"), int | float):
+            case.body["wait_timeout_seconds"] = 0  # a wait is no fault, but there are many of them
         response = case.call(base_url=url)
         assert response.status_code < 500 or response.json()["reason"] in NOBODY_ANSWERED, response.text
         case.validate_response(response, checks=list(CHECKS))
