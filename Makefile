@@ -42,7 +42,7 @@ lint: $(STAMP)
 		| awk '$$2 != "total" && $$1 > 500 { print "too long: " $$2 " (" $$1 " lines)"; bad = 1 } END { exit bad }'
 
 bench: $(STAMP)
-	@echo "== our figures beside the floors, interleaved in one run"
+	@echo "== our figures beside floors, limits and peers, interleaved in one run (about ten minutes; peers are installed the first time)"
 	$(BIN)/python tests/bench/run.py $(BENCH_ARGS)
 
 schemas: $(STAMP)

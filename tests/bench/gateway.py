@@ -10,6 +10,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -70,11 +71,16 @@ def free_ports(count: int) -> int:
 
 
 class Gateway:
-    """`triplane serve` from start to SIGTERM; its output goes to `<directory>/serve.log`."""
+    """`triplane serve` from start to SIGTERM; its output goes to `<directory>/serve.log`.
 
-    def __init__(self) -> None:
+    Its data directory is `<directory>/data`; `prepare` may fill it first.
+    """
+
+    def __init__(self, prepare: Callable[[Path], None] | None = None) -> None:
         self.temporary = tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True)
         self.directory = Path(self.temporary.name)
+        if prepare is not None:
+            prepare(self.directory / "data")
         first = free_ports(103)
         self.http_port = first
         definition = self.directory / "definitions" / "bench"
@@ -84,11 +90,23 @@ class Gateway:
         config.write_text(
             CONFIG.format(directory=self.directory, http=first, websocket=first + 1, first=first + 2, last=first + 101)
         )
-        command = [sys.executable, "-m", "triplane.cli.main", "serve", "--config", str(config)]
+        self.command = [sys.executable, "-m", "triplane.cli.main", "serve", "--config", str(config)]
         self.log = (self.directory / "serve.log").open("w")
-        self.process = subprocess.Popen(
-            command, stdout=self.log, stderr=subprocess.STDOUT, env={**os.environ, "HOME": str(self.directory)}
+        self.process = self._serve()
+
+    def _serve(self) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            self.command, stdout=self.log, stderr=subprocess.STDOUT, env={**os.environ, "HOME": str(self.directory)}
         )
+
+    def kill(self) -> None:
+        """kill -9, and wait until it is gone."""
+        self.process.kill()
+        self.process.wait()
+
+    def start_again(self) -> None:
+        """Start it on the same data and ports, once it has ended; does not wait until it is ready."""
+        self.process = self._serve()
 
     @property
     def pid(self) -> int:
@@ -107,6 +125,11 @@ class Gateway:
             self.process.wait()
         self.log.close()
         self.temporary.cleanup()
+
+    def start_workflow(self, workflow_id: str) -> None:
+        """Start a durable workflow that no worker will take."""
+        body = {"workflow_id": workflow_id, "workflow_type": "bench.start", "task_queue": "bench-start"}
+        self._http("POST", "/api/workflows", body)
 
     def _http(self, method: str, path: str, body: object = None) -> Any:
         """The decoded answer, or None while there is none to be had."""

@@ -12,10 +12,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 FLOORS = Path(__file__).parent / "floors"
@@ -27,6 +28,29 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
+def tree_cpu_s(pids: Iterable[int]) -> float:
+    """CPU seconds of processes and of all below them, ended children that were waited for included."""
+    below: dict[int, list[int]] = {}
+    own: dict[int, float] = {}
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        below.setdefault(int(fields[1]), []).append(int(folder.name))
+        own[int(folder.name)] = sum(int(ticks) for ticks in fields[11:15]) / TICKS_PER_S
+    total, waiting, seen = 0.0, list(pids), set[int]()
+    while waiting:
+        pid = waiting.pop()
+        if pid not in seen:
+            seen.add(pid)
+            total += own.get(pid, 0.0)
+            waiting += below.get(pid, [])
+    return total
+
+
 def percentile(values: list[float], percent: float) -> float:
     """The value that `percent` (0 to 100) of `values` do not exceed; `values` must not be empty."""
     ordered = sorted(values)
@@ -36,7 +60,7 @@ def percentile(values: list[float], percent: float) -> float:
 class Floor:
     """A floor's server as a child process; `.said` is the JSON line that it prints when it is ready.
 
-    A floor that needs a database gets a path in a temporary directory of its own.
+    A floor that needs a database gets a path in a temporary directory of its own, which goes with it.
     """
 
     def __init__(self, script: str, *, database: bool = False) -> None:
@@ -92,13 +116,32 @@ class Sample:
         )
 
 
-@dataclass
-class Comparison:
-    """The gateway against a floor at one concurrency.
+@dataclass(frozen=True)
+class Fact:
+    """A row that is not a ratio of rates: a count, a time against a limit, or why there is no figure.
 
     Attributes:
-        measure: `rate` (ours / floor, at least `goal`) or `p50_ms` (ours / floor, at most `goal`).
+        found, goal: as they are to be read. reached: None where there is nothing to judge.
+        ours, against: the figures behind it. client: what drove it.
+    """
+
+    title: str
+    found: str
+    goal: str
+    reached: bool | None
+    ours: str = ""
+    against: str = ""
+    client: str = ""
+
+
+@dataclass
+class Comparison:
+    """The gateway against a floor, a limit or a peer at one concurrency.
+
+    Attributes:
+        measure: `rate` (ours / theirs, at least `goal`) or `p50_ms` (ours / theirs, at most `goal`).
         floor, ours: run one repetition each.
+        against: what the other side is. client: what drove both, or each.
     """
 
     title: str
@@ -107,16 +150,18 @@ class Comparison:
     goal: float
     floor: Callable[[], Sample]
     ours: Callable[[], Sample]
+    against: str = "floor"
+    client: str = ""
     floor_samples: list[Sample] = field(default_factory=list)
     our_samples: list[Sample] = field(default_factory=list)
 
-    def run(self, repetitions: int) -> "Comparison":
+    def run(self, repetitions: int) -> "Sequence[Comparison]":
         """Run both in turns, the one that goes first changing each time, so that drift falls on both alike."""
         for repetition in range(repetitions):
             turns = [(self.floor, self.floor_samples), (self.ours, self.our_samples)]
             for once, samples in turns if repetition % 2 == 0 else reversed(turns):
                 samples.append(once())
-        return self
+        return [self]
 
     @property
     def ratios(self) -> list[float]:
@@ -141,3 +186,89 @@ class Comparison:
         """Each figure's own median."""
         names = ("rate", "p50_ms", "p99_ms", "cpu_us")
         return Sample(**{name: statistics.median(getattr(sample, name) for sample in samples) for name in names})
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What a group works under.
+
+    Attributes:
+        stack: ends what the group started. seconds: length of one repetition of one side. notes: sentences for its section.
+    """
+
+    stack: ExitStack
+    seconds: float
+    notes: list[str] = field(default_factory=list)
+
+
+class Measurement(Protocol):
+    """What a group is made of."""
+
+    def run(self, repetitions: int) -> "Sequence[Comparison | Fact]":
+        """Measure, and give the rows that come of it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Known:
+    """Rows that need no measuring."""
+
+    rows: "list[Comparison | Fact]"
+
+    def run(self, repetitions: int) -> "Sequence[Comparison | Fact]":
+        return self.rows
+
+
+@dataclass(frozen=True)
+class Against:
+    """A row that a contest gives: ours against the contender `name`; the rest as in `Comparison`."""
+
+    name: str
+    title: str
+    measure: str
+    goal: float
+    client: str
+
+
+@dataclass
+class Contest:
+    """Several contenders and us at one concurrency, in turns.
+
+    Attributes:
+        contenders: name → one repetition; the one named `ours` is the gateway. rows: what to make of it.
+    """
+
+    clients: int
+    contenders: Mapping[str, Callable[[], Sample]]
+    rows: tuple[Against, ...]
+
+    def run(self, repetitions: int) -> "Sequence[Comparison | Fact]":
+        """Every repetition runs all once and begins one further on; a contender that fails is out, and its rows say why."""
+        samples: dict[str, list[Sample]] = {name: [] for name in self.contenders}
+        failed: dict[str, str] = {}
+        names = list(self.contenders)
+        for repetition in range(repetitions):
+            first = repetition % len(names)
+            for name in names[first:] + names[:first]:
+                if name in failed:
+                    continue
+                try:
+                    samples[name].append(self.contenders[name]())
+                except (RuntimeError, OSError) as error:
+                    if name == "ours":
+                        raise
+                    failed[name] = str(error)[-200:].replace("\n", " ").replace("|", "/")
+        found: list[Comparison | Fact] = []
+        for row in self.rows:
+            if row.name in failed:
+                goal = f"{'≥' if row.measure == 'rate' else '≤'} {row.goal:g}"
+                found.append(Fact(f"{row.title}, {self.clients} at once", "failed", goal, None, "", failed[row.name], row.client))
+            else:
+                found.append(self._comparison(row, samples))
+        return found
+
+    def _comparison(self, row: Against, samples: Mapping[str, list[Sample]]) -> Comparison:
+        return Comparison(
+            row.title, self.clients, row.measure, row.goal, self.contenders[row.name], self.contenders["ours"],
+            row.name, row.client, samples[row.name], samples["ours"],
+        )  # fmt: skip

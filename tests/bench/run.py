@@ -1,6 +1,6 @@
-"""Measure the gateway against the floors, interleaved in one run, and write RESULTS.md.
+"""Measure the gateway against floors, limits and peers, interleaved in one run, and write RESULTS.md.
 
-    python tests/bench/run.py [--reps 5] [--seconds 1.5] [--only zmq,http,workflow,delta] [--no-results]
+    python tests/bench/run.py [--reps 5] [--seconds 1.2] [--only zmq,http,workflow,…] [--no-results]
 
 Nothing here fails for being slow: the goals are printed beside the ratios, and a reader judges.
 """
@@ -8,21 +8,25 @@ Nothing here fails for being slow: the goals are printed beside the ratios, and 
 import argparse
 import functools
 import sys
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import http_posts
 import mutation_deltas
+import peers_contest
 import results
+import sdk_calls
 import workflow_clients
 import zmq
 import zmq_requests
 from gateway import TASK, Gateway
-from harness import Comparison, Floor
+from harness import Comparison, Conditions, Floor, Measurement
 
-ZMQ_GOAL, HTTP_GOAL, WORKFLOW_GOAL, DELTA_GOAL = 0.5, 0.35, 0.4, 4.0
+ZMQ_GOAL, POST_GOAL, START_GOAL, WORKFLOW_GOAL, DELTA_GOAL = 0.5, 0.6, 0.4, 0.5, 4.0
 CONCURRENCIES = (1, 16, 64)
+RAW_HTTP = "raw HTTP clients"
 
 
 def floor_endpoint(floor: Floor) -> zmq_requests.Endpoint:
@@ -43,68 +47,80 @@ def bench_graph(gateway: Gateway) -> Iterator[zmq_requests.Endpoint]:
         gateway.stop_graph()
 
 
-def zmq_comparisons(stack: ExitStack, seconds: float) -> Iterable[Comparison]:
+def zmq_measurements(given: Conditions) -> Iterator[Measurement]:
     """The smallest request under CURVE, against a blocking echo."""
-    floor = floor_endpoint(stack.enter_context(Floor("zmq_echo.py")))
-    ours = stack.enter_context(bench_graph(stack.enter_context(Gateway())))
+    floor = floor_endpoint(given.stack.enter_context(Floor("zmq_echo.py")))
+    ours = given.stack.enter_context(bench_graph(given.stack.enter_context(Gateway())))
     for clients in CONCURRENCIES:
         yield Comparison(
             "ZeroMQ ping_workflow, CURVE, req/s", clients, "rate", ZMQ_GOAL,
-            functools.partial(zmq_requests.measure, floor, clients, seconds),
-            functools.partial(zmq_requests.measure, ours, clients, seconds),
+            functools.partial(zmq_requests.measure, floor, clients, given.seconds),
+            functools.partial(zmq_requests.measure, ours, clients, given.seconds),
+            "blocking echo", "raw REQ sockets",
         )  # fmt: skip
 
 
-def http_comparisons(stack: ExitStack, seconds: float) -> Iterable[Comparison]:
-    """A durable start, against an aiohttp application that stores nothing."""
-    floor = stack.enter_context(Floor("http_application.py"))
-    gateway = stack.enter_context(Gateway())
-    yield Comparison(
-        "HTTP durable start, starts/s", 64, "rate", HTTP_GOAL,
-        functools.partial(http_posts.measure, floor.said["port"], floor.pid, 64, seconds),
-        functools.partial(http_posts.measure, gateway.http_port, gateway.pid, 64, seconds),
-    )  # fmt: skip
+def http_measurements(given: Conditions) -> Iterator[Measurement]:
+    """A query and a durable start, against an aiohttp application that stores nothing."""
+    floor = given.stack.enter_context(Floor("http_application.py"))
+    gateway = given.stack.enter_context(Gateway())
+    gateway.start_workflow(http_posts.QUERIED)
+    posts = (
+        ("HTTP POST that stores nothing (a query), req/s", POST_GOAL, http_posts.QUERY),
+        ("HTTP durable start, starts/s", START_GOAL, http_posts.START),
+    )
+    for title, goal, post in posts:
+        yield Comparison(
+            title, 64, "rate", goal,
+            functools.partial(http_posts.measure, post, floor.said["port"], floor.pid, 64, given.seconds),
+            functools.partial(http_posts.measure, post, gateway.http_port, gateway.pid, 64, given.seconds),
+            "aiohttp application, no store", RAW_HTTP,
+        )  # fmt: skip
 
 
-def workflow_comparisons(stack: ExitStack, seconds: float) -> Iterable[Comparison]:
+def workflow_measurements(given: Conditions) -> Iterator[Measurement]:
     """A workflow with one activity, against the same eight requests and four commits without any feature."""
-    floor = stack.enter_context(Floor("workflow.py", database=True))
-    gateway = stack.enter_context(Gateway())
+    floor = given.stack.enter_context(Floor("workflow.py", database=True))
+    gateway = given.stack.enter_context(Gateway())
     load = workflow_clients.measure
     for clients in CONCURRENCIES:
         yield Comparison(
             "Workflow with one activity, workflows/s", clients, "rate", WORKFLOW_GOAL,
-            functools.partial(load, workflow_clients.FloorWire, floor.said["port"], floor.pid, clients, seconds),
-            functools.partial(load, workflow_clients.DurableWire, gateway.http_port, gateway.pid, clients, seconds),
+            functools.partial(load, workflow_clients.FloorWire, floor.said["port"], floor.pid, clients, given.seconds),
+            functools.partial(load, workflow_clients.DurableWire, gateway.http_port, gateway.pid, clients, given.seconds),
+            "floor", RAW_HTTP,
         )  # fmt: skip
 
 
-def delta_comparisons(stack: ExitStack, seconds: float) -> Iterable[Comparison]:
+def delta_measurements(given: Conditions) -> Iterator[Measurement]:
     """hold or release over CURVE until its delta is read, against one commit and one PUB message."""
-    floor = floor_endpoint(stack.enter_context(Floor("delta.py", database=True)))
-    ours = stack.enter_context(bench_graph(stack.enter_context(Gateway())))
+    floor = floor_endpoint(given.stack.enter_context(Floor("delta.py", database=True)))
+    ours = given.stack.enter_context(bench_graph(given.stack.enter_context(Gateway())))
     request, is_delta = mutation_deltas.our_request("bench", TASK), mutation_deltas.our_is_delta(TASK)
     load = mutation_deltas.measure
     floor_load = (mutation_deltas.floor_request, mutation_deltas.floor_is_delta)
     yield Comparison(
         "Mutation to PUB delta, p50", 1, "p50_ms", DELTA_GOAL,
-        functools.partial(load, floor, b"tasks", *floor_load, seconds),
-        functools.partial(load, ours, b"task_proxies", request, is_delta, seconds),
+        functools.partial(load, floor, b"tasks", *floor_load, given.seconds),
+        functools.partial(load, ours, b"task_proxies", request, is_delta, given.seconds),
+        "floor", "raw REQ and SUB sockets",
     )  # fmt: skip
 
 
-GROUPS: dict[str, Callable[[ExitStack, float], Iterable[Comparison]]] = {
-    "zmq": zmq_comparisons,
-    "http": http_comparisons,
-    "workflow": workflow_comparisons,
-    "delta": delta_comparisons,
+GROUPS: dict[str, tuple[str, Callable[[Conditions], Iterator[Measurement]]]] = {
+    "zmq": ("ZeroMQ requests", zmq_measurements),
+    "http": ("HTTP requests", http_measurements),
+    "workflow": ("Workflow with one activity, beside its floor", workflow_measurements),
+    "peers": ("Workflow with one activity, beside Restate and DBOS", peers_contest.measurements),
+    "delta": ("Mutation to delta", delta_measurements),
+    "sdk": ("The SDK as the client", sdk_calls.measurements),
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reps", type=int, default=5, help="repetitions of each comparison (5)")
-    parser.add_argument("--seconds", type=float, default=1.5, help="length of one repetition of one side (1.5)")
+    parser.add_argument("--seconds", type=float, default=1.2, help="length of one repetition of one side (1.2)")
     parser.add_argument("--only", default=",".join(GROUPS), help="groups, comma-separated: " + ", ".join(GROUPS))
     parser.add_argument("--no-results", action="store_true", help="print only, leave RESULTS.md as it is")
     options = parser.parse_args()
@@ -113,15 +129,21 @@ def main() -> None:
     if unknown or options.reps < 1 or options.seconds <= 0:
         parser.error(f"no such group: {', '.join(unknown)}" if unknown else "--reps and --seconds must be above 0")
 
-    done: list[Comparison] = []
+    sections: list[results.Section] = []
     for name in groups:
+        title, measurements = GROUPS[name]
+        section = results.Section(title)
+        began = time.monotonic()
         with ExitStack() as stack:
-            for comparison in GROUPS[name](stack, options.seconds):
-                done.append(comparison.run(options.reps))
-                print(results.progress(comparison), file=sys.stderr, flush=True)
-    print(results.table(done))
+            for measurement in measurements(Conditions(stack, options.seconds, section.notes)):
+                for row in measurement.run(options.reps):
+                    section.rows.append(row)
+                    print(results.progress(row), file=sys.stderr, flush=True)
+        print(f"-- {name} took {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+        sections.append(section)
+    print(results.sections(sections))
     if not options.no_results:
-        text = results.document(done, options.reps, options.seconds)
+        text = results.document(sections, options.reps, options.seconds)
         (Path(__file__).parent / "RESULTS.md").write_text(text)
 
 

@@ -227,9 +227,9 @@ async def _measure(kind: Callable[[Http], Wire], port: int, pid: int, clients: i
 
     workers = [asyncio.create_task(work()) for work in (work_workflows, work_activities) for _ in range(max(2, clients // 2))]
     try:
-        await _loop(one_workflow, clients, seconds / 10, workers)
+        await closed_loop(one_workflow, clients, seconds / 10, workers)
         cpu, start = cpu_s(pid), time.perf_counter()
-        latencies = await _loop(one_workflow, clients, seconds, workers)
+        latencies = await closed_loop(one_workflow, clients, seconds, workers)
         return Sample.of(latencies, time.perf_counter() - start, cpu_s(pid) - cpu)
     finally:
         for worker in workers:
@@ -239,7 +239,7 @@ async def _measure(kind: Callable[[Http], Wire], port: int, pid: int, clients: i
         http.close()
 
 
-async def _loop(
+async def closed_loop(
     once: Callable[[], Awaitable[None]], clients: int, seconds: float, workers: list[asyncio.Task[None]]
 ) -> list[float]:
     """Latencies, in seconds, of `clients` loops over `once`; a worker that fails ends it all with its error."""

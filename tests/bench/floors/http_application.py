@@ -1,4 +1,4 @@
-"""Floor: the least that an aiohttp application can do with a start request.
+"""Floor: the least that an aiohttp application can do with a start or a query.
 
 A routed POST decodes its JSON body and answers a small JSON object: uvloop and orjson, no middleware, no validation,
 no store. Prints its port as one JSON line when it is ready.
@@ -18,9 +18,16 @@ async def start(request: web.Request) -> web.Response:
     return web.Response(body=orjson.dumps(answer), status=201, content_type="application/json")
 
 
+async def query(request: web.Request) -> web.Response:
+    orjson.loads(await request.read())
+    answer = {"workflow_id": request.match_info["workflow_id"], "query_name": request.match_info["name"], "result": []}
+    return web.Response(body=orjson.dumps(answer), content_type="application/json")
+
+
 async def serve() -> None:
     application = web.Application()
     application.router.add_post("/api/workflows", start)
+    application.router.add_post("/api/workflows/{workflow_id}/query/{name}", query)
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
