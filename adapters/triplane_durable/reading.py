@@ -1,6 +1,7 @@
 """The control plane's reading routes: lists, descriptions, histories, exports (contract sections 2.1 and 2.5)."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from triplane.commands.base import Access
@@ -197,7 +198,9 @@ class ReadingPlane:
                 subscription.close()
 
     async def export(self, call: Call) -> tuple[int, dict[str, Any]]:
-        view = run_of(self._connection, call)
+        # As the run is now: the view itself goes on changing while the history is read and the bundle made.
+        view = replace(run_of(self._connection, call), tasks={}, jobs={})
+        newest = self._newest(call, view.run)
         run, most = view.run, self._config.export_events
         events: list[Event] = []
         total = run.history_length
@@ -214,7 +217,7 @@ class ReadingPlane:
             events.extend(page.events)
             await asyncio.sleep(0)
         key = signing_key(self._config.export_key_file)
-        return 200, await asyncio.to_thread(bundle, view, self._newest(call, run), events, key, self._config.export_key_id)
+        return 200, await asyncio.to_thread(bundle, view, newest, events, key, self._config.export_key_id)
 
 
 def run_of(connection: Connection, call: Call) -> RunView:

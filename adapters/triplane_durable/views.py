@@ -45,6 +45,8 @@ def run_summary(run: Run, detail: RunDetail) -> dict[str, Any]:
         "task_queue": run.task_queue,
         "namespace": run.namespace,
         "is_terminal": not run.is_open,
+        "closed_reason": run.closed_reason or (None if run.is_open else run.status),
+        "run_number": run.run_number,
         "started_at": iso_time(run.created),
         "closed_at": iso_time(run.closed),
         "payload_codec": "avro",
@@ -67,8 +69,6 @@ def run_view(view: RunView, newest: Run) -> dict[str, Any]:
     takes_commands = run.is_open and is_current
     wait_kind, wait_reason = waiting_for(run, view.tasks)
     body = run_summary(run, detail) | {
-        "closed_reason": run.closed_reason or (None if run.is_open else run.status),
-        "run_number": run.run_number,
         "run_count": newest.run_number,
         "is_current_run": is_current,
         "compatibility": build_of(options) or None,

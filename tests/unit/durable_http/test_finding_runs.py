@@ -200,6 +200,8 @@ async def test_a_failed_run_is_redriven_with_its_input_and_others_are_not(wire):
     assert done.status == 422
     old = await wire.send("POST", f"workflows/w/runs/{failed['run_id']}/redrive", {})
     assert (old.status, old.body["reason"]) == (409, "historical_run_command_rejected")
+    (line,) = (await wire.send("GET", "workflows?query=RunNumber=2")).body["workflows"]
+    assert (line["closed_reason"], line["run_number"]) == ("completed", 2)
     assert await listed(wire, 'Tier = "gold"') == ["w"] and await listed(wire, 'Tier = "gold"', status="failed") == []
     assert [run["run_number"] for run in (await wire.send("GET", "workflows/w/runs")).body["runs"]] == [1, 2]
 
