@@ -196,7 +196,7 @@ async def test_a_thousand_long_polls_that_hang_up_leave_nothing_behind(tmp_path:
     with GatewayProcess(tmp_path) as gateway:
         wire = Wire(gateway)
         assert wire.ask("POST", "worker/register", {"worker_id": "w", "task_queue": "q", "runtime": "python"})[0] == 201
-        before = wire.memory
+        before, open_before = wire.memory, len(list(Path(f"/proc/{gateway.pid}/fd").iterdir()))
         body = json.dumps({"worker_id": "w", "task_queue": "q", "timeout_seconds": 60}).encode()
         head = (
             "POST /api/worker/workflow-tasks/poll HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -213,6 +213,9 @@ async def test_a_thousand_long_polls_that_hang_up_leave_nothing_behind(tmp_path:
                 writer.transport.abort()
                 with suppress(ConnectionError):
                     await writer.wait_closed()
+        async with asyncio.timeout(30):
+            while len(list(Path(f"/proc/{gateway.pid}/fd").iterdir())) > open_before + 5:
+                await asyncio.sleep(0.05)
         start = {"workflow_id": "x", "workflow_type": "t", "task_queue": "q"}
         assert wire.ask("POST", "workflows", start)[0] == 201
         async with asyncio.timeout(20):
