@@ -12,6 +12,7 @@ import pytest
 
 from gateway_process import GatewayProcess
 from interop.clients import SDK_212, SDK_290, ForeignClient
+from interop.drivers import eventually
 from interop.test_durable_sdk import run_program
 
 CONFIG = """
@@ -112,3 +113,26 @@ def test_a_namespace_outlives_the_gateway_and_a_deletion_too(gateway: GatewayPro
     assert [space["name"] for space in ask("GET", "namespaces")["namespaces"]] == ["default"]
     ask("POST", "namespaces", {"name": "lasting"})
     assert ask("GET", "workflows")["workflows"] == []
+
+
+def test_deleting_a_namespace_ends_its_graphs_jobs_too(gateway: GatewayProcess) -> None:
+    flow = gateway.definitions / "sleeper" / "flow.cylc"
+    flow.parent.mkdir(exist_ok=True)
+    flow.write_text(
+        "[scheduling]\n    [[graph]]\n        R1 = nap\n"
+        f"[runtime]\n    [[nap]]\n        script = echo $$ > {gateway.home}/nap.pid; sleep 300\n"
+    )
+
+    def ask(method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        return gateway.http(method, f"/api/{path}", body, **{"X-Namespace": "graphs"})
+
+    assert ask("POST", "namespaces", {"name": "graphs"})[0] == 201
+    status, started = ask("POST", "workflows", {"workflow_type": "graph:sleeper", "workflow_id": "nap"})
+    assert status == 201, started
+    pid = int(eventually("the job to run", lambda: (gateway.home / "nap.pid").exists() and (gateway.home / "nap.pid").read_text().strip()))
+    status, gone = ask("DELETE", "namespaces/graphs")
+    assert (status, gone["deleted"]["workflow_runs"]) == (200, 1)
+    eventually("the job to be gone", lambda: not Path(f"/proc/{pid}").exists())
+    eventually("the name to be free", lambda: ask("POST", "namespaces", {"name": "graphs"})[0] == 201)
+    assert ask("GET", "workflows")[1]["workflows"] == []
+    assert ask("DELETE", "namespaces/graphs")[0] == 200
