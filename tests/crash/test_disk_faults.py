@@ -123,3 +123,34 @@ def test_a_value_that_cannot_be_stored_fails_its_group_and_nothing_else(tmp_path
     store.writer.commit(slices[4:])
     assert len(contents(store)["audit"]) == 6
     store.close()
+
+
+def test_a_full_disk_refuses_removals_and_a_failed_sync_of_one_breaks_the_store(tmp_path: Path):
+    disk, sync = DiskFull(), FailingSync("-wal")
+
+    def before(operation: object) -> None:
+        disk(operation)  # type: ignore[arg-type]
+        sync(operation)  # type: ignore[arg-type]
+
+    store = open_store(tmp_path, vfs=(vfs := FaultyVFS(before=before)).name)
+    for change in Script().slices(40):
+        store.writer.commit([change])
+    run_ids, full = store.removals.expired("default", 1e11, 10), contents(store)
+    disk.full = True
+    for removal in (lambda: store.removals.hide(run_ids), lambda: store.requests.expire(1e11, 10)):
+        with pytest.raises(StorageFull):
+            removal()
+        assert contents(store) == full
+    disk.full = False
+    assert store.removals.hide(run_ids[:1]) == 1
+    sync.failing = True
+    with pytest.raises(StoreBroken):
+        store.removals.hide(run_ids[1:])
+    sync.failing = False
+    for write in (lambda: store.writer.commit(list(Script().slices(1))), lambda: store.removals.sweep(10)):
+        with pytest.raises(StoreBroken):
+            write()
+    store.close()
+    store = open_store(tmp_path, vfs=vfs.name)
+    assert store.check() == [] and run_ids[0] not in contents(store)["runs"]
+    store.close()

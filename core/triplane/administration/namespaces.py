@@ -28,6 +28,7 @@ from triplane.store.interface import Slice
 log = logging.getLogger(__name__)
 
 DEFAULT = "default"
+TRY_AGAIN_S = 10.0
 REPLY_WITHIN_S = 5.0
 """How long a deletion's answer waits for all to be gone."""
 
@@ -180,7 +181,14 @@ class Namespaces:
         return self._bus.spawn(self._removed(space), f"remove namespace {space.name}")
 
     async def _removed(self, space: Namespace) -> None:
-        await remove_namespace(self._bus, space.name)
+        while True:
+            try:
+                await remove_namespace(self._bus, space.name)
+                break
+            except Exception:
+                # A full disk, a busy store: nobody sees the namespace, and what is left of it takes no harm from waiting.
+                log.exception("namespace_not_removed: %s; it is tried again in %.0f s", space.name, TRY_AGAIN_S)
+                await asyncio.sleep(TRY_AGAIN_S)
         self._bus.definitions.forget(space.name)
         self._going.discard(space.name)
         log.info("namespace_removed: %s", space.name)

@@ -49,11 +49,13 @@ class Retention:
         """The bus ends its task; what is half removed is swept at the next start."""
 
     async def _run(self) -> None:
-        async with self._one:
-            await sweep(self._bus)
+        wait_s = 0.0
         while True:
-            await asyncio.sleep(self.settings.every_s)
+            await asyncio.sleep(wait_s)
+            wait_s = self.settings.every_s
             try:
+                async with self._one:
+                    await sweep(self._bus)
                 if self.settings.enabled:
                     await self.enforce()
             except Exception:

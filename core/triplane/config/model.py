@@ -167,7 +167,7 @@ class RetentionSection(Section):
     """`[retention]`: when closed runs that are past their namespace's retention are removed."""
 
     enabled: bool = setting(True, "Whether they are removed without being asked to.")
-    every_s: float = setting(600.0, "Time between two rounds.", unit="seconds", gt=0, le=86_400)
+    every_s: float = setting(600.0, "Time between two rounds; the first is at the start.", unit="seconds", gt=0, le=86_400)
     runs_at_once: int = setting(100, "Runs removed before others get their turn.", ge=1, le=1_000)
     pause_s: float = setting(0.1, "Rest after each such portion.", unit="seconds", ge=0, le=60)
 

@@ -50,19 +50,19 @@ class SqliteStore:
         self._readers = Readers(path, vfs)
         guard, known = threading.Lock(), KnownIds()
         self.writer: SqliteWriter | ReadOnlyWriter = ReadOnlyWriter() if writing is None else SqliteWriter(writing, guard, known)
+        writer = self.writer if isinstance(self.writer, SqliteWriter) else None
         self.runs = SqliteRunStore(self._readers, known)
         self.histories = SqliteHistoryStore(self._readers)
         self.tables = SqliteTableStore(self._readers)
-        self.requests = SqliteRequestStore(self._readers, writing, guard)
+        self.requests = SqliteRequestStore(self._readers, writer)
         self.workers = SqliteWorkerStore(self._readers)
         self.rollouts = SqliteRolloutStore(self._readers)
         self.contracts = SqliteContractStore(self._readers)
         self.sessions = SqliteSessionStore(self._readers)
         self.namespaces = SqliteNamespaceStore(self._readers)
         self.streams = SqliteStreamStore(self._readers)
-        self.schedules = SqliteScheduleStore(self._readers, writing, guard)
-        forget = self.writer.forget if isinstance(self.writer, SqliteWriter) else lambda run_ids: None
-        self.removals = SqliteRemovalStore(self._readers, writing, guard, forget)
+        self.schedules = SqliteScheduleStore(self._readers, writer)
+        self.removals = SqliteRemovalStore(self._readers, writer)
         self.attributes = SqliteAttributeStore(self._readers)
         self.audit = SqliteAuditStore(self._readers)
 

@@ -7,14 +7,14 @@ Which tables those are is read from the schema: one with a column `run` holds pa
 holds what belongs to a namespace. A table that a later migration adds is swept without being named here.
 """
 
-import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import apsw
 
 from triplane.store.sqlite.connection import Readers
 from triplane.store.sqlite.runs import detail_from
+from triplane.store.sqlite.writer import SqliteWriter
 
 AT_ONCE = 100
 """Runs hidden in one transaction."""
@@ -27,16 +27,13 @@ REQUESTS_AT_ONCE = 2_000
 
 
 class SqliteRemovalStore:
-    """Removes for good. Each call is a transaction of its own, and waits for the commit that is under way."""
+    """Removes for good. Each call is a transaction of its own, and waits for the commit that is under way.
 
-    def __init__(
-        self,
-        readers: Readers,
-        writing: apsw.Connection | None,
-        guard: threading.Lock,
-        forget: Callable[[Collection[str]], None],
-    ) -> None:
-        self._readers, self._writing, self._guard, self._forget = readers, writing, guard, forget
+    Raises, where something is written: `StorageFull`, `StoreBroken`.
+    """
+
+    def __init__(self, readers: Readers, writer: SqliteWriter | None) -> None:
+        self._readers, self._writer = readers, writer
         self._known: dict[str, list[str]] = {}
 
     def expired(self, namespace: str, before: float, limit: int) -> list[str]:
@@ -64,38 +61,38 @@ class SqliteRemovalStore:
 
     def hide(self, run_ids: Sequence[str]) -> int:
         """Make at most `AT_ONCE` runs vanish; returns how many there were. What they leave is for `sweep`."""
-        if self._writing is None or not run_ids:
+        if self._writer is None or not run_ids:
             return 0
         hidden, marks = tuple(run_ids[:AT_ONCE]), ",".join("?" * len(run_ids[:AT_ONCE]))
-        with self._guard, self._writing:
-            found: list[Any] = self._writing.execute(
+        with self._writer.beside() as connection:
+            found: list[Any] = connection.execute(
                 f"SELECT key, namespace, workflow_id, is_newest FROM runs WHERE run_id IN ({marks})", hidden
             ).fetchall()
-            self._writing.executemany("INSERT INTO gone_runs VALUES (?)", [(key,) for key, *_ in found])
-            self._writing.executemany("DELETE FROM runs WHERE key = ?", [(key,) for key, *_ in found])
+            connection.executemany("INSERT INTO gone_runs VALUES (?)", [(key,) for key, *_ in found])
+            connection.executemany("DELETE FROM runs WHERE key = ?", [(key,) for key, *_ in found])
             # Where the newest run of a workflow went and older ones stay, the newest of those stands for the workflow.
-            self._writing.executemany(
+            connection.executemany(
                 "UPDATE runs SET is_newest = 1 WHERE key = (SELECT key FROM runs WHERE namespace = ? AND workflow_id = ?"
                 " ORDER BY run_number DESC LIMIT 1)",
                 [(namespace, workflow_id) for _, namespace, workflow_id, is_newest in found if is_newest],
             )
-            self._forget(hidden)
+            self._writer.forget(hidden)
         return len(found)
 
     def sweep(self, limit: int) -> int:
         """Remove at most `limit` rows that hidden runs have left; returns how many, 0 when none are left."""
-        if self._writing is None:
+        if self._writer is None:
             return 0
         removed = 0
-        with self._guard, self._writing:
-            deletions = self._deletions(self._writing, "run")
-            while removed < limit and (row := self._writing.execute("SELECT run FROM gone_runs ORDER BY run LIMIT 1").fetchone()):
+        with self._writer.beside() as connection:
+            deletions = self._deletions(connection, "run")
+            while removed < limit and (row := connection.execute("SELECT run FROM gone_runs ORDER BY run LIMIT 1").fetchone()):
                 for deletion in deletions:
-                    removed += _delete(self._writing, deletion, row[0], limit - removed)
+                    removed += _delete(connection, deletion, row[0], limit - removed)
                     if removed >= limit:
                         break
                 else:
-                    self._writing.execute("DELETE FROM gone_runs WHERE run = ?", row)
+                    connection.execute("DELETE FROM gone_runs WHERE run = ?", row)
                     removed += 1
         return removed
 
@@ -120,30 +117,30 @@ class SqliteRemovalStore:
 
     def forget_requests(self, namespace: str, after: int) -> int | None:
         """Forget request ids of a namespace among the next records after one; returns the last looked at, None at the end."""
-        if self._writing is None:
+        if self._writer is None:
             return None
-        with self._guard, self._writing:
+        with self._writer.beside() as connection:
             # They are many, short-lived, and without an index by namespace: looked through in portions, once.
-            last: int | None = self._writing.execute(
+            last: int | None = connection.execute(
                 "SELECT max(id) FROM (SELECT id FROM requests WHERE id > ? ORDER BY id LIMIT ?)", (after, REQUESTS_AT_ONCE)
             ).get
             if last is not None:
-                self._writing.execute("DELETE FROM requests WHERE id > ? AND id <= ? AND namespace = ?", (after, last, namespace))
+                connection.execute("DELETE FROM requests WHERE id > ? AND id <= ? AND namespace = ?", (after, last, namespace))
         return last
 
     def forget_namespace(self, namespace: str, limit: int) -> int:
         """Remove at most `limit` rows of a namespace without runs, itself last; returns how many, 0 when it is gone."""
-        if self._writing is None:
+        if self._writer is None:
             return 0
         removed = 0
-        with self._guard, self._writing:
-            for deletion in self._deletions(self._writing, "namespace"):
-                removed = _delete(self._writing, deletion, namespace, limit)
+        with self._writer.beside() as connection:
+            for deletion in self._deletions(connection, "namespace"):
+                removed = _delete(connection, deletion, namespace, limit)
                 if removed:
                     break
             else:
-                self._writing.execute("DELETE FROM namespaces WHERE name = ?", (namespace,))
-                removed = self._writing.changes()
+                connection.execute("DELETE FROM namespaces WHERE name = ?", (namespace,))
+                removed = connection.changes()
         return removed
 
 

@@ -1,13 +1,13 @@
 """Answered request ids."""
 
-import threading
 from hashlib import blake2b
-from typing import Any
-
-import apsw
+from typing import TYPE_CHECKING, Any
 
 from triplane.store.interface import RequestRecord
 from triplane.store.sqlite.connection import Readers
+
+if TYPE_CHECKING:
+    from triplane.store.sqlite.writer import SqliteWriter
 
 # A record that is older than the core remembers may still lie here when its id is used anew.
 UPSERT_REQUEST = (
@@ -34,8 +34,8 @@ def request_row(record: RequestRecord) -> tuple[Any, ...]:
 class SqliteRequestStore:
     """Finds and forgets answered request ids."""
 
-    def __init__(self, readers: Readers, writing: apsw.Connection | None, guard: threading.Lock) -> None:
-        self._readers, self._writing, self._guard = readers, writing, guard
+    def __init__(self, readers: Readers, writer: "SqliteWriter | None") -> None:
+        self._readers, self._writer = readers, writer
 
     def find(self, principal: str, namespace: str, request_id: str) -> RequestRecord | None:
         row = (
@@ -50,12 +50,12 @@ class SqliteRequestStore:
 
     def expire(self, before: float, limit: int) -> int:
         """Forget at most `limit` of the oldest records, those older than `before`; waits for a commit that is under way."""
-        if self._writing is None:
+        if self._writer is None:
             return 0
-        with self._guard, self._writing:
+        with self._writer.beside() as connection:
             # Ids grow with time, so the oldest records are the first ones and need no index by time.
-            self._writing.execute(
+            connection.execute(
                 "DELETE FROM requests WHERE time < ? AND id IN (SELECT id FROM requests ORDER BY id LIMIT ?)", (before, limit)
             )
-            changed: int = self._writing.changes()
+            changed: int = connection.changes()
         return changed

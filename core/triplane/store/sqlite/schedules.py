@@ -1,15 +1,15 @@
 """Schedules and their histories."""
 
 import math
-import threading
 from dataclasses import fields
-from typing import Any
-
-import apsw
+from typing import TYPE_CHECKING, Any
 
 from triplane.schedules.entities import Schedule, ScheduledStart, ScheduleEvent, SchedulePage
 from triplane.store.sqlite.codec import pack, unpack
 from triplane.store.sqlite.connection import Readers
+
+if TYPE_CHECKING:
+    from triplane.store.sqlite.writer import SqliteWriter
 
 UPSERT_SCHEDULE = (
     "INSERT INTO schedules (namespace, schedule_id, status, engine, workflow_type, deleted, body) VALUES (?,?,?,?,?,?,?)"
@@ -59,8 +59,8 @@ def _schedule_from(body: bytes) -> Schedule:
 class SqliteScheduleStore:
     """Reads schedules, and forgets deleted ones."""
 
-    def __init__(self, readers: Readers, writing: apsw.Connection | None, guard: threading.Lock) -> None:
-        self._readers, self._writing, self._guard = readers, writing, guard
+    def __init__(self, readers: Readers, writer: "SqliteWriter | None") -> None:
+        self._readers, self._writer = readers, writer
 
     def all(self) -> list[Schedule]:
         """Every schedule that was not deleted."""
@@ -120,16 +120,16 @@ class SqliteScheduleStore:
 
     def forget(self, before: float, limit: int) -> int:
         """Remove at most `limit` schedules that were deleted before a moment; waits for a commit that is under way."""
-        if self._writing is None:
+        if self._writer is None:
             return 0
-        with self._guard, self._writing:
-            gone: list[Any] = self._writing.execute(
+        with self._writer.beside() as connection:
+            gone: list[Any] = connection.execute(
                 "DELETE FROM schedules WHERE (namespace, schedule_id) IN"
                 " (SELECT namespace, schedule_id FROM schedules WHERE deleted AND deleted < ? LIMIT ?)"
                 " RETURNING namespace, schedule_id",
                 (before, limit),
             ).fetchall()
-            self._writing.executemany("DELETE FROM schedule_events WHERE namespace = ? AND schedule_id = ?", gone)
+            connection.executemany("DELETE FROM schedule_events WHERE namespace = ? AND schedule_id = ?", gone)
         return len(gone)
 
 

@@ -1,7 +1,8 @@
 """The one way to change the store: a group of slices in one transaction, each table once for the whole group."""
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from itertools import chain
 from typing import Any
@@ -106,6 +107,27 @@ class SqliteWriter:
             except BaseException as error:
                 # What is remembered may be of the failed group.
                 self._known.clear()
+                meaning = meaning_of(error)
+                if isinstance(meaning, StoreBroken):
+                    self._broken = meaning
+                self._roll_back()
+                if meaning is error:
+                    raise
+                raise meaning from error
+            if self._log_pages >= CHECKPOINT_PAGES:
+                self._copy_log()
+
+    @contextmanager
+    def beside(self) -> Iterator[apsw.Connection]:
+        """A short transaction of its own beside the groups; what it raises means the same as of a commit."""
+        with self._guard:
+            if self._broken is not None:
+                raise self._broken
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException as error:
                 meaning = meaning_of(error)
                 if isinstance(meaning, StoreBroken):
                     self._broken = meaning
