@@ -68,6 +68,7 @@ def test_parents_and_children_of_every_kind_with_the_real_worker(gateway, client
     assert {name: each["replayed"] for name, each in outcomes.items()} == {name: ["CompleteWorkflow"] for name in outcomes}
     assert {name: outcomes[name]["children"] for name in CHILDREN} == CHILDREN
     assert sorted(seen["undone"]) == ["first", "second"] and seen["undone"] == ["second", "first"]
+    assert seen["replaced"][0] == "terminated" and seen["replaced"][1] != "terminated"
     assert seen["kept"] == [
         ["completed", "waiting"], ["completed", "cancelled"], ["failed", "terminated"], ["cancelled", "terminated"],
         ["failed", "cancelled"],

@@ -263,9 +263,14 @@ async def main(url, prefix):
             asyncio.gather(*(outcome(client, name, prefix) for name in PARENTS)),
             asyncio.gather(*(keeper(client, *case, prefix) for case in POLICIES)),
         )
+        twice = {"workflow_type": "sleeps", "workflow_id": f"{prefix}-replaced", "task_queue": QUEUE, "input": [600]}
+        for _ in range(2):
+            second = await client.start_workflow(**twice, duplicate_policy="terminate_existing")
+        replaced = [run.status for run in (await client.list_workflow_runs(second.workflow_id)).runs]
+        await second.terminate()
         await worker.stop()
         await asyncio.wait_for(running, 30)
-    print(json.dumps({"outcomes": dict(zip(PARENTS, outcomes, strict=True)), "kept": kept, "undone": undone}))
+    print(json.dumps({"outcomes": dict(zip(PARENTS, outcomes, strict=True)), "kept": kept, "undone": undone, "replaced": replaced}))
 
 
 asyncio.run(main(*sys.argv[1:3]))

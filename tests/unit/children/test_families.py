@@ -110,7 +110,10 @@ async def test_a_parent_that_was_not_told_hears_of_the_closing_after_the_restart
     assert names(house, "p")[4] == "ChildRunCompleted"
 
 
-@pytest.mark.parametrize(("policy", "status"), [("request_cancel", "cancelled"), ("terminate", "terminated"), ("abandon", "pending")])
+@pytest.mark.parametrize(
+    ("policy", "status"),
+    [("request_cancel", "cancelled"), ("request_cancellation", "cancelled"), ("terminate", "terminated"), ("abandon", "pending")],
+)
 @pytest.mark.parametrize("lost", [False, True])
 async def test_a_closing_parent_does_with_its_child_what_was_agreed_also_across_a_crash(house, policy, status, lost):
     await house.start("p")
