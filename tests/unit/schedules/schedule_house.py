@@ -11,15 +11,17 @@ from triplane.commands import CreateSchedule, StopRun, TriggerSchedule
 from triplane.commands.base import Command
 from triplane.config.model import SchedulesSection
 from triplane.connection import Connection
+from triplane.engines.durable import DurableEngine
 from triplane.entities import Run
 from triplane.gateway import Gateway
+from triplane.matching import Matching
 from triplane.queries import DescribeSchedule, ListRuns, ReadScheduleHistory
 from triplane.schedules.entities import Schedule, ScheduleEvent
 from triplane.schedules.service import Scheduling
 from triplane.store.interface import Slice, Store
 from triplane.store.sqlite import SqliteStore, open_store
 from triplane.testing.house import eventually
-from unit.core.counting import CountingEngine, Listening, PreparingEngine
+from unit.core.counting import CountingEngine, PreparingEngine
 
 HOURLY = {"intervals": [{"every": "PT1H"}]}
 ACTION = {"engine": "counting", "workflow_type": "demo"}
@@ -45,8 +47,8 @@ class ScheduleHouse:
         self.store = open_store(self.directory)
         self.store.writer = _Telling(self, self.store.writer)  # type: ignore[assignment]
         self.scheduling = Scheduling(self.settings, random.Random(7))
-        engines = {"counting": CountingEngine(), "preparing": PreparingEngine()}
-        self.gateway = Gateway(self.store, engines, [Listening(), self.scheduling], clock=self.clock, authenticator=Authenticator())
+        engines = {"counting": CountingEngine(), "preparing": PreparingEngine(), "durable": DurableEngine()}
+        self.gateway = Gateway(self.store, engines, [Matching(), self.scheduling], clock=self.clock, authenticator=Authenticator())
         await self.gateway.start()
         self.connection = self.gateway.open_connection("test", "peer", LoopbackPeer("127.0.0.1"))
         return self
