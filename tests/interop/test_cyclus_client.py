@@ -74,7 +74,7 @@ def test_a_simulation_started_over_http_is_seen_and_ended_here(tmp_path, websock
             websocket_bin, gateway, "/runs/ore-1",
             event("table_data", table="History", conds=[["seq", "==", 1]], orient="records"), event("shutdown"),
         )  # fmt: skip
-        assert history["data"][0]["event"] == "StartAccepted" and history["data"][0]["wire"] == "durable"
+        assert history["data"][0]["event"] == "WorkflowStarted" and history["data"][0]["wire"] == "durable"
         assert answer["event"] == "shutdown"
 
 
