@@ -91,8 +91,6 @@ class ErrandOffice:
         """See `Screening.look`; only durable runs have workers that could say anything."""
         if run.engine != "durable":
             return None
-        if self._draining:
-            raise ShuttingDown("the gateway is stopping; try again when it is back")
         return self._screening.look(self._registry, command, run, self._bus.clock.now())
 
     def _pinned(self, run: Run) -> str | None:
@@ -100,6 +98,8 @@ class ErrandOffice:
         return build_of(live.detail.options) if live is not None else None
 
     def _validate(self, run: Run, command: UpdateRun) -> Validation:
+        if self._draining:
+            raise ShuttingDown("the gateway is stopping; try again when it is back")
         validation = self.validations.ask(run, command, self._pinned(run))
         validation.future.add_done_callback(lambda done: self._over(validation, self.validations))
         offer = self.validations.offer_of(validation)

@@ -12,6 +12,7 @@ from triplane.engines.durable.settings import DurableSettings
 from triplane.entities import Worker, WorkerSession
 from triplane.errors import Conflict, LimitReached, NotFound
 from triplane.matching.fleet import then
+from triplane.matching.lanes import lane_of
 from triplane.matching.polls import PollDesk
 from triplane.matching.registry import QueueName, Registry, WorkerKey, capacity_of
 from triplane.matching.sessions import SessionBook, SessionKey, meets, renewed, wanted_of
@@ -129,7 +130,13 @@ class Sessions:
 
     def offer(self, offer: OfferTask) -> None:
         """An activity of a session is ready."""
-        self.book.offer(offer, wanted_of(offer.session)["session_id"])
+        session_id = wanted_of(offer.session)["session_id"]
+        queue = self.book.queue_of((offer.namespace, session_id))
+        if queue is not None and queue != offer.task_queue:
+            # The holder serves another queue, so the activity would wait for ever: where it is to be done comes first.
+            self._desk.offer(offer, lane_of(offer))
+        else:
+            self.book.offer(offer, session_id)
 
     def leased(self, offer: OfferTask, worker_key: WorkerKey) -> None:
         """An activity of a session is at a worker, which holds the session from now on, if nobody did before."""

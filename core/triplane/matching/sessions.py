@@ -76,6 +76,14 @@ class SessionBook:
         """The sessions a worker holds."""
         return [(worker[0], session_id) for session_id in self._held.get(worker, ())]
 
+    def queue_of(self, key: SessionKey) -> str | None:
+        """The task queue that a session, or what waits for it, belongs to; None where there is neither."""
+        session = self._sessions.get(key)
+        if session is not None:
+            return session.task_queue
+        group = self._groups.get(key)
+        return next((offer.task_queue for offer in group.waiting.values()), None) if group is not None else None
+
     def is_busy(self, key: SessionKey) -> bool:
         """Whether an activity of the session is at its holder."""
         group = self._groups.get(key)

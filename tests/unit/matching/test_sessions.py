@@ -234,6 +234,16 @@ async def test_a_run_that_ends_leaves_no_activity_in_its_session(house, leased):
     assert len(house.matching.sessions.book._groups) == 1
 
 
+async def test_an_activity_of_a_session_on_another_queue_than_its_holder_is_done_there(house):
+    await house.register("w1")
+    await house.register("w2", queue="other")
+    await scheduled(house, of(), {**of(), "queue": "other"})
+    here, there = await take(house, "w1"), await house.poll("activity", "w2", queue="other")
+    assert (here["task_queue"], there["task_queue"]) == ("q", "other") and book(house) == {"s": "w1"}
+    await house.finish(there)
+    await house.finish(here)
+
+
 async def test_sessions_are_bounded(tmp_path):
     house = await House(tmp_path, max_worker_sessions=1).open()
     await house.register("w1")
