@@ -49,6 +49,7 @@ class ReadingPlane:
     def __init__(self, connection: Connection, config: DurableConfig) -> None:
         self._connection, self._config = connection, config
         self._followers = 0
+        self._searches = asyncio.Semaphore(2)
 
     def handlers(self) -> dict[str, Handler]:
         """Handler by route name."""
@@ -108,7 +109,7 @@ class ReadingPlane:
             after = page.next
             if after is None or len(runs) == size:
                 break
-            await asyncio.sleep(0)
+            await self._let_others()
         return RunPage(tuple(runs), after)
 
     async def _count(self, filters: dict[str, Any]) -> tuple[int, bool]:
@@ -120,8 +121,13 @@ class ReadingPlane:
                 return min(count, COUNT_MOST), count <= COUNT_MOST
             if count > COUNT_MOST:
                 break
-            await asyncio.sleep(0)
+            await self._let_others()
         return min(count, COUNT_MOST), False
+
+    async def _let_others(self) -> None:
+        """Between two portions: of all long searches two go on in each round of the loop, in turn, however many there are."""
+        async with self._searches:
+            await asyncio.sleep(0)
 
     async def list_runs(self, call: Call) -> tuple[int, dict[str, Any]]:
         workflow_id = call.params["workflow_id"]

@@ -1,5 +1,7 @@
 """Lists, search attributes, archive and redrive, request by request."""
 
+import asyncio
+
 import pytest
 
 from triplane.payloads import envelope
@@ -166,6 +168,23 @@ async def test_a_search_that_finds_nothing_for_long_ends_early_with_a_token(wire
             break
         page, asked = (await wire.send("GET", f"workflows?query=N<2&next_page_token={page['next_page_token']}")).body, asked + 1
     assert seen == ["w1", "w0"] and asked == 3
+
+
+async def test_many_long_searches_leave_most_of_the_time_to_others(wire, monkeypatch):
+    monkeypatch.setattr("triplane_durable.reading._PORTION", 1)
+    for number in range(20):
+        await started(wire, f"w{number}")
+    portions, query = [], wire.connection.query
+    monkeypatch.setattr(wire.connection, "query", lambda asked: portions.append(asked) or query(asked))
+    searches = [asyncio.create_task(listed(wire, "nowhere")) for _ in range(50)]
+    most, before = 0, 0
+    await asyncio.sleep(0)
+    while not all(search.done() for search in searches):
+        before = len(portions)
+        await asyncio.sleep(0)
+        most = max(most, len(portions) - before)
+    assert [search.result() for search in searches] == [[]] * 50
+    assert len(portions) == 50 * 21 and most <= 4
 
 
 async def test_a_closed_run_is_archived_once_and_an_open_one_not(wire):
