@@ -5,8 +5,8 @@ from typing import Any
 from triplane.commands import StartRun
 from triplane.commands.base import Access
 from triplane.connection import Connection
-from triplane.engines.durable.ids import HOST_TYPE
 from triplane.engines.durable.standalone import describe
+from triplane.entities import HOST_TYPE
 from triplane.errors import WorkflowNotFound
 from triplane.queries import DescribeRun, ListActivities, RunView
 from triplane_durable.calls import Call, Handler, Route, RouteTable

@@ -7,8 +7,7 @@ from typing import Any
 from triplane.commands.base import Access
 from triplane.connection import Connection
 from triplane.deltas import DeltaFilter
-from triplane.engines.durable.ids import HOST_TYPE
-from triplane.entities import Run
+from triplane.entities import HOST_TYPE, Run
 from triplane.errors import LimitReached, TooLarge
 from triplane.events import Event
 from triplane.queries import CountRuns, DescribeRun, FindRuns, ListChain, ReadHistory, RunPage, RunView

@@ -23,6 +23,9 @@ CLOSED_STATUSES = frozenset({"completed", "failed", "cancelled", "terminated"})
 TASK_STATES = ("waiting", "expired", "preparing", "submit-failed", "submitted", "running", "failed", "succeeded")
 FINAL_TASK_STATES = frozenset({"expired", "submit-failed", "failed", "succeeded"})
 
+HOST_TYPE = "dw.standalone_activity"
+"""Workflow type of a run that hosts a standalone activity and has no workflow code. Source: contract durable 2.7."""
+
 E = TypeVar("E", "Run", "RunDetail", "Task", "Job")
 
 

@@ -6,8 +6,7 @@ from triplane.auth import Principal
 from triplane.bridges import Bridges
 from triplane.clock import Clock
 from triplane.commands.base import Query, Scope
-from triplane.engines.durable.ids import HOST_TYPE
-from triplane.entities import Namespace
+from triplane.entities import HOST_TYPE, Namespace
 from triplane.errors import NamespaceNotFound, RunNotFound, ScheduleNotFound, UnknownCommand, WorkflowNotFound
 from triplane.queries import (
     BridgeTargets,

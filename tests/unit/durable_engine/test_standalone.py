@@ -4,7 +4,7 @@ import pytest
 
 from triplane.commands import SignalRun, StopRun, UpdateRun
 from triplane.engines.durable import standalone
-from triplane.engines.durable.ids import HOST_TYPE
+from triplane.entities import HOST_TYPE
 from triplane.errors import InvalidFields, NotSupported
 from triplane.payloads import envelope
 from triplane.queries import RunView

@@ -11,9 +11,6 @@ _WORKFLOW_TASK = re.compile(rf"^wt-{_RUN}-(?P<number>[1-9][0-9]{{0,8}})$")
 _ACTIVITY_TASK = re.compile(rf"^at-{_RUN}-(?P<number>[1-9][0-9]{{0,8}})-(?P<attempt>[1-9][0-9]{{0,8}})$")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.+@%-]")
 
-HOST_TYPE = "dw.standalone_activity"
-"""Workflow type of a run that hosts a standalone activity and has no workflow code. Source: contract durable 2.7."""
-
 CYCLE = "1"
 """Everything in a durable run belongs to this cycle."""
 

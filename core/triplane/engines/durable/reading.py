@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from triplane.engines.durable.ids import HOST_TYPE
 from triplane.engines.durable.outputs import read_directive
 from triplane.engines.durable.payloads import as_arguments, as_envelope
 from triplane.engines.durable.settings import DurableSettings
+from triplane.entities import HOST_TYPE
 from triplane.errors import GatewayError, InvalidFields
 from triplane.payloads import PayloadError, decode
 

@@ -9,10 +9,10 @@ from typing import Any
 from triplane.commands.base import RunCommand
 from triplane.commands.messages import AppendMessage, SignalRun, UpdateRun
 from triplane.engines.durable import activities, closing, ids
-from triplane.engines.durable.ids import HOST_TYPE
 from triplane.engines.durable.reading import read_activity
 from triplane.engines.durable.state import Activity
 from triplane.engines.durable.turn import Turn
+from triplane.entities import HOST_TYPE
 from triplane.errors import InvalidFields, NotSupported
 from triplane.queries import RunView
 from triplane.values import value

@@ -11,6 +11,7 @@ from triplane.engines.durable.options import build_of
 from triplane.engines.durable.selections import ended, is_selection, outermost
 from triplane.engines.durable.settings import DurableSettings
 from triplane.engines.durable.state import NORMAL, Activity, Buffered, DurableState, WorkflowTask
+from triplane.entities import HOST_TYPE
 from triplane.errors import LimitReached
 from triplane.events import Event
 from triplane.operations.mapping import OperationMap
@@ -56,7 +57,7 @@ class Turn:
     @property
     def is_host(self) -> bool:
         """Whether the run only hosts a standalone activity."""
-        return self.state.run.workflow_type == ids.HOST_TYPE
+        return self.state.run.workflow_type == HOST_TYPE
 
     @property
     def is_moved_by_input(self) -> bool:

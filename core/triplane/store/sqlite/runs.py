@@ -4,7 +4,7 @@ from typing import Any
 
 import apsw
 
-from triplane.entities import Run, RunDetail, Task
+from triplane.entities import HOST_TYPE, Run, RunDetail, Task
 from triplane.queries import RunCount, RunPage
 from triplane.store.interface import RunFilter, StoredRun
 from triplane.store.sqlite import tables, tasks
@@ -182,7 +182,10 @@ class SqliteRunStore:
         if engine is not None:
             where.append("r.engine = ?")
             parameters.append(engine)
-        if workflow_type is not None:
+        if workflow_type == HOST_TYPE:
+            # As a literal, for only then the index of just these runs can be used.
+            where.append(f"r.workflow_type = '{HOST_TYPE}'")
+        elif workflow_type is not None:
             where.append("r.workflow_type = ?")
             parameters.append(workflow_type)
         if statuses:
@@ -197,7 +200,7 @@ class SqliteRunStore:
             where.append("instr(lower(r.workflow_id || char(10) || r.run_id || char(10) || r.workflow_type), lower(?))")
             parameters.append(text)
         # Open runs are few among many closed ones, and have an index of their own; both give rows in order of their keys.
-        index = "runs_open" if open else "runs_listed"
+        index = "runs_open" if open else "runs_hosting" if workflow_type == HOST_TYPE else "runs_listed"
         sql = (
             f"SELECT {_RUN_COLUMNS}, d.body FROM runs r INDEXED BY {index} LEFT JOIN run_details d ON d.run = r.key"
             f" WHERE {' AND '.join(where)} ORDER BY r.key DESC LIMIT ?"
