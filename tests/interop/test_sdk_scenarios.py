@@ -17,14 +17,16 @@ from interop.clients import SDK_212, SDK_290, ForeignClient, bin_dir
 PROGRAMS = Path(__file__).parent / "programs"
 CONFIG = """
 [engines.durable]
-workflow_task_lease_s = 2
-activity_lease_s = 2
+workflow_task_lease_s = 5
+activity_lease_s = 3
 [nexus.shop.orders]
 echo = {workflow_type = "c-echo", task_queue = "scenarios"}
 gated = {workflow_type = "c-gated", task_queue = "scenarios"}
 """
-END_S = 100.0
+END_S = 150.0
 LEAST = 55
+
+pytestmark = pytest.mark.timeout(300)
 
 
 class Programs:

@@ -8,12 +8,12 @@ from scenarios.scenario import at_gate, event, scenario
 from scenarios.waits import Gathering
 
 
-@scenario("history of many pages", ["open", 1_200])
+@scenario("history of many pages", ["open", 600])
 @workflow.defn(name="s-pages")
 class Pages:
     def run(self, ctx):
         total = 0
-        for _ in range(6):
+        for _ in range(3):
             for _ in range(200):
                 total += yield ctx.side_effect(lambda: 1)
             yield ctx.schedule_activity("echo", [total])

@@ -1,8 +1,10 @@
 """What a workflow records: side effects, versions, search attributes, memo; and successors of itself."""
 
+import asyncio
+
 from durable_workflow import workflow
 
-from scenarios.scenario import at_gate, scenario
+from scenarios.scenario import at_gate, reaches_gate, scenario
 from scenarios.waits import Gathering
 
 
@@ -81,12 +83,20 @@ class Continue:
         return ["end", number, held]
 
 
-async def signals_chain(client, handle):
-    for number in range(3):
+async def signals_first_run(client, handle):
+    await reaches_gate(client, handle)
+    for number in range(2):
         await client.signal_workflow(handle.workflow_id, "value", args=[number])
 
 
-@scenario("continue as new with signals", [[0, 1, 2], "open"], after=signals_chain)
+async def signals_second_run(client, handle):
+    # A signal that comes between the gate's result and the task that continues as new would not be seen by either run.
+    while (await client.list_workflow_runs(handle.workflow_id)).run_count < 2:
+        await asyncio.sleep(0.1)
+    await client.signal_workflow(handle.workflow_id, "value", args=[2])
+
+
+@scenario("continue as new with signals", [[0, 1, 2], "open"], before=signals_first_run, after=signals_second_run)
 @workflow.defn(name="s-continue-signals")
 class ContinueSignals(Gathering):
     def run(self, ctx, kept=(), held=None):

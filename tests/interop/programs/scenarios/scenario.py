@@ -11,6 +11,7 @@ from typing import Any
 from durable_workflow import activity
 
 QUEUE = "scenarios"
+REACHED_S = 90.0
 SCENARIOS = {}
 ATTEMPTS = Counter()
 
@@ -114,7 +115,7 @@ def at_gate(ctx):
 
 async def event(client, handle, event_type, count=1):
     """Wait until the run's history holds so many events of that type."""
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(REACHED_S):
         while True:
             page = await client.get_history(handle.workflow_id, handle.run_id, page_size=1_000)
             if sum(each["event_type"] == event_type for each in page["events"]) >= count:
@@ -133,6 +134,6 @@ def waits_for(event_type, count=1):
 
 async def reaches_gate(client, handle):
     """The `before` of workflows with a gate."""
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(REACHED_S):
         while not (gates() / f"{handle.workflow_id}.here").exists():
             await asyncio.sleep(0.05)
