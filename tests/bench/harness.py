@@ -193,11 +193,13 @@ class Conditions:
     """What a group works under.
 
     Attributes:
-        stack: ends what the group started. seconds: length of one repetition of one side. notes: sentences for its section.
+        stack: ends what the group started. seconds: length of one repetition of one side. stored: runs in a large store.
+        notes: sentences for its section.
     """
 
     stack: ExitStack
     seconds: float
+    stored: int = 500_000
     notes: list[str] = field(default_factory=list)
 
 

@@ -18,6 +18,8 @@ import mutation_deltas
 import peers_contest
 import results
 import sdk_calls
+import store_commits
+import store_growth
 import workflow_clients
 import zmq
 import zmq_requests
@@ -113,6 +115,8 @@ GROUPS: dict[str, tuple[str, Callable[[Conditions], Iterator[Measurement]]]] = {
     "workflow": ("Workflow with one activity, beside its floor", workflow_measurements),
     "peers": ("Workflow with one activity, beside Restate and DBOS", peers_contest.measurements),
     "delta": ("Mutation to delta", delta_measurements),
+    "store": ("The store by itself", store_commits.measurements),
+    "size": ("A large store beside a small one", store_growth.measurements),
     "sdk": ("The SDK as the client", sdk_calls.measurements),
 }
 
@@ -121,13 +125,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reps", type=int, default=5, help="repetitions of each comparison (5)")
     parser.add_argument("--seconds", type=float, default=1.2, help="length of one repetition of one side (1.2)")
+    parser.add_argument("--stored", type=int, default=500_000, help="runs in the large store of `size` (500000)")
     parser.add_argument("--only", default=",".join(GROUPS), help="groups, comma-separated: " + ", ".join(GROUPS))
     parser.add_argument("--no-results", action="store_true", help="print only, leave RESULTS.md as it is")
     options = parser.parse_args()
     groups = options.only.split(",")
     unknown = [name for name in groups if name not in GROUPS]
-    if unknown or options.reps < 1 or options.seconds <= 0:
-        parser.error(f"no such group: {', '.join(unknown)}" if unknown else "--reps and --seconds must be above 0")
+    if unknown or options.reps < 1 or options.seconds <= 0 or options.stored < 2_000:
+        parser.error(f"no such group: {', '.join(unknown)}" if unknown else "--reps and --seconds must be above 0, --stored at least 2000")
 
     sections: list[results.Section] = []
     for name in groups:
@@ -135,7 +140,7 @@ def main() -> None:
         section = results.Section(title)
         began = time.monotonic()
         with ExitStack() as stack:
-            for measurement in measurements(Conditions(stack, options.seconds, section.notes)):
+            for measurement in measurements(Conditions(stack, options.seconds, options.stored, section.notes)):
                 for row in measurement.run(options.reps):
                     section.rows.append(row)
                     print(results.progress(row), file=sys.stderr, flush=True)
