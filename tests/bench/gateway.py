@@ -73,10 +73,10 @@ def free_ports(count: int) -> int:
 class Gateway:
     """`triplane serve` from start to SIGTERM; its output goes to `<directory>/serve.log`.
 
-    Its data directory is `<directory>/data`; `prepare` may fill it first.
+    Its data directory is `<directory>/data`; `prepare` may fill it first. `environment` is added to ours.
     """
 
-    def __init__(self, prepare: Callable[[Path], None] | None = None) -> None:
+    def __init__(self, prepare: Callable[[Path], None] | None = None, **environment: str) -> None:
         self.temporary = tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True)
         self.directory = Path(self.temporary.name)
         if prepare is not None:
@@ -91,13 +91,12 @@ class Gateway:
             CONFIG.format(directory=self.directory, http=first, websocket=first + 1, first=first + 2, last=first + 101)
         )
         self.command = [sys.executable, "-m", "triplane.cli.main", "serve", "--config", str(config)]
+        self.environment = {**os.environ, "HOME": str(self.directory), **environment}
         self.log = (self.directory / "serve.log").open("w")
         self.process = self._serve()
 
     def _serve(self) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(
-            self.command, stdout=self.log, stderr=subprocess.STDOUT, env={**os.environ, "HOME": str(self.directory)}
-        )
+        return subprocess.Popen(self.command, stdout=self.log, stderr=subprocess.STDOUT, env=self.environment)
 
     def kill(self) -> None:
         """kill -9, and wait until it is gone."""

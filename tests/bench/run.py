@@ -16,6 +16,7 @@ from pathlib import Path
 import http_posts
 import mutation_deltas
 import peers_contest
+import restart
 import results
 import sdk_calls
 import store_commits
@@ -116,6 +117,7 @@ GROUPS: dict[str, tuple[str, Callable[[Conditions], Iterator[Measurement]]]] = {
     "peers": ("Workflow with one activity, beside Restate and DBOS", peers_contest.measurements),
     "delta": ("Mutation to delta", delta_measurements),
     "store": ("The store by itself", store_commits.measurements),
+    "restart": ("kill -9 under load", restart.measurements),
     "size": ("A large store beside a small one", store_growth.measurements),
     "sdk": ("The SDK as the client", sdk_calls.measurements),
 }

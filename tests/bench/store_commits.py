@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness import Comparison, Conditions, Measurement, Sample
 from stored_runs import TOGETHER, Commands, fill, in_groups
+
 from triplane.store.sqlite import open_store
 
 GOAL = 0.5

@@ -11,6 +11,7 @@ import http_posts
 from gateway import Gateway
 from harness import Comparison, Conditions, Measurement
 from stored_runs import Commands, fill
+
 from triplane.store.sqlite import open_store
 
 FEW = 1_000

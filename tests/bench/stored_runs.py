@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness import Sample
+
 from triplane.entities import Run, RunDetail, Task, evolve
 from triplane.events import Event
 from triplane.ids import new_run_id
