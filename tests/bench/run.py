@@ -7,6 +7,7 @@ Nothing here fails for being slow: the goals are printed beside the ratios, and 
 
 import argparse
 import functools
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -136,11 +137,14 @@ def main() -> None:
     if unknown or options.reps < 1 or options.seconds <= 0 or options.stored < 2_000:
         parser.error(f"no such group: {', '.join(unknown)}" if unknown else "--reps and --seconds must be above 0, --stored at least 2000")
 
+    # Whoever ends us by SIGTERM also wants the servers that we started to end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sections: list[results.Section] = []
     for name in groups:
         title, measurements = GROUPS[name]
         section = results.Section(title)
         began = time.monotonic()
+        print(f"-- {name}: {title}", file=sys.stderr, flush=True)
         with ExitStack() as stack:
             for measurement in measurements(Conditions(stack, options.seconds, options.stored, section.notes)):
                 for row in measurement.run(options.reps):
