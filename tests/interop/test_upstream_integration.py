@@ -30,12 +30,12 @@ def sources(folder: Path) -> tuple[Path | None, str]:
     done = subprocess.run([*command, f"durable-workflow=={VERSION}"], capture_output=True, text=True, timeout=100, check=False)
     archives = list(folder.glob("*.tar.gz"))
     if done.returncode != 0 or not archives:
-        return None, f"not run: the source distribution of {VERSION} could not be had, and DURABLE_WORKFLOW_SOURCES names no checkout"
+        return None, f"not run: the sdist of {VERSION} could not be had, and DURABLE_WORKFLOW_SOURCES names no checkout"
     with tarfile.open(archives[0]) as archive:
         archive.extractall(folder, filter="data")
     found = next(iter(folder.glob("*/tests/integration")), None)
     if found is None:
-        return None, f"not run: the source distribution of {VERSION} has no tests/integration, and DURABLE_WORKFLOW_SOURCES names no checkout"
+        return None, f"not run: the sdist of {VERSION} has no tests/integration, and DURABLE_WORKFLOW_SOURCES names no checkout"
     return found, ""
 
 
