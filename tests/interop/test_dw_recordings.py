@@ -14,7 +14,26 @@ import pytest
 
 from gateway_process import GatewayProcess
 
-EXCHANGES = json.loads((Path(__file__).parents[1] / "golden" / "dw" / "exchanges.json").read_text())["exchanges"]
+GOLDEN = Path(__file__).parents[1] / "golden" / "dw"
+EXCHANGES = json.loads((GOLDEN / "exchanges.json").read_text())["exchanges"]
+OPERATOR = json.loads((GOLDEN / "sdk_operator.json").read_text())["exchanges"]
+SETTING = (
+    (
+        "worker/register",
+        {
+            "worker_id": "w1", "task_queue": "q", "runtime": "python", "sdk_version": "durable-workflow-python/2.12.0",
+            "supported_workflow_types": ["t"], "supported_activity_types": [], "max_concurrent_workflow_tasks": 10,
+            "max_concurrent_activity_tasks": 10, "task_slots": {"workflow_available": 10, "activity_available": 10, "session_available": 10},
+            "process_metrics": {
+                "process_id": 1, "memory_bytes": 1, "process_uptime_seconds": 1, "cpu_percent": 0.5, "host": "h",
+                "process_started_at": "2026-01-01T00:00:00Z",
+            },
+        },
+    ),
+    ("workflows", {"workflow_id": "h1", "workflow_type": "t", "task_queue": "q"}),
+    ("workflows/h1/terminate", {}),
+)
+"""What the recorded operator found."""
 ADMIN = '[auth]\nlocal_role = "admin"\n'
 IDS = ("run_id", "task_id", "workflow_id", "update_id", "command_id")
 MADE_UP = {*IDS, "message", "error", "started_at", "closed_at", "last_progress_at"}
@@ -27,6 +46,8 @@ OTHER_STATUS = {
     71: (409, "query_worker_unavailable"),
     # The recording server had no such route.
     67: (200, None),
+    # The recording server looked at no run; ours says that this one is closed.
+    326: (409, "run_not_active"),
 }
 
 
@@ -110,3 +131,18 @@ def test_a_recorded_exchange_is_answered_as_it_was(answers, exchange):
         assert not differs
     elif envelope is not None:
         assert answered["control_plane"]["version"] == envelope.get("version", "2") or exchange["order"] in OTHER_STATUS
+
+
+def test_an_operators_recorded_calls_by_the_sdk_are_answered_in_the_same_shapes(tmp_path):
+    with GatewayProcess(tmp_path, ADMIN) as gateway:
+        for path, body in SETTING:
+            assert gateway.http("POST", f"/api/{path}", body, **{"X-Durable-Workflow-Protocol-Version": "1.20"})[0] < 300
+        for exchange in OPERATOR:
+            where = f"{exchange['method']} {exchange['path']}"
+            status, answered = gateway.http(exchange["method"], exchange["path"], exchange["body"], **exchange["headers"])
+            if exchange["order"] in OTHER_STATUS:
+                assert (status, answered["reason"]) == OTHER_STATUS[exchange["order"]], (where, answered)
+                continue
+            assert status == exchange["status"], (where, answered)
+            recorded = {key: value for key, value in exchange["response"].items() if key != "control_plane"}
+            same_kind(recorded, answered, where)
