@@ -23,7 +23,8 @@ SETTING = (
         {
             "worker_id": "w1", "task_queue": "q", "runtime": "python", "sdk_version": "durable-workflow-python/2.12.0",
             "supported_workflow_types": ["t"], "supported_activity_types": [], "max_concurrent_workflow_tasks": 10,
-            "max_concurrent_activity_tasks": 10, "task_slots": {"workflow_available": 10, "activity_available": 10, "session_available": 10},
+            "max_concurrent_activity_tasks": 10,
+            "task_slots": dict.fromkeys(("workflow_available", "activity_available", "session_available"), 10),
             "process_metrics": {
                 "process_id": 1, "memory_bytes": 1, "process_uptime_seconds": 1, "cpu_percent": 0.5, "host": "h",
                 "process_started_at": "2026-01-01T00:00:00Z",
