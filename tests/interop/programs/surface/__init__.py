@@ -8,7 +8,7 @@ import traceback
 from durable_workflow import Worker
 
 from surface.house import CASES, House
-from surface.workflows_under_test import ACTIVITIES, WORKFLOWS
+from surface.exercised import ACTIVITIES, WORKFLOWS
 
 AT_ONCE = 8
 CASE_S = 40.0

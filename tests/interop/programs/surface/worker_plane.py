@@ -6,7 +6,7 @@ from durable_workflow import Worker, serializer
 from durable_workflow.errors import ServerError
 
 from surface.house import case, refused
-from surface.workflows_under_test import ACTIVITIES, WORKFLOWS
+from surface.exercised import ACTIVITIES, WORKFLOWS
 
 
 def envelope(value):
