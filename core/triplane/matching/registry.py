@@ -52,6 +52,14 @@ def is_cooperative(worker: Worker) -> bool:
     return isinstance(capabilities, (list, tuple)) and "cooperative_cancellation" in capabilities
 
 
+def _only_does_activities(worker: Worker) -> bool:
+    """Whether a worker that names no workflow types has none, where it could as well mean any.
+
+    The released SDK's worker says what contracts its workflows have, also when there are none; others leave the field out.
+    """
+    return "workflow_command_contracts" in worker.info and bool(worker.info.get("supported_activity_types"))
+
+
 class Registry:
     """The registrations in memory; the caller keeps them on disk.
 
@@ -293,6 +301,6 @@ class Registry:
 
     def _of_type(self, queue: QueueName, workflow_type: str) -> Iterator[Worker]:
         for key in self._by_queue.get(queue, ()):
-            types = self.types(key, "workflow")
-            if types is None or workflow_type in types:
-                yield self._workers[key]
+            types, worker = self.types(key, "workflow"), self._workers[key]
+            if workflow_type in types if types is not None else not _only_does_activities(worker):
+                yield worker

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from triplane.commands import ApproveUpdate, DeregisterWorker, RejectUpdate, SignalRun, UpdateRun
+from triplane.commands import ApproveUpdate, DeregisterWorker, QueryRun, RejectUpdate, SignalRun, UpdateRun
 from triplane.errors import Conflict, LeaseLost, LimitReached, NotFound, NoWorker, TaskNotFound, TimedOut, UpdateRejected
 from unit.durable_engine.harness import complete, condition
 from unit.matching.conftest import House, until
@@ -208,6 +208,16 @@ async def test_names_that_no_worker_has_are_refused_once_all_workers_say_what_th
     # One that does not say may know any name.
     await house.register("silent")
     await house.do(SignalRun(workflow_id="w", signal_name="anything"))
+
+
+async def test_a_worker_that_only_does_activities_has_no_say_in_workflows(house):
+    await house.register("acts", supported_workflow_types=[], supported_activity_types=["a"], workflow_command_contracts={})
+    await house.start()
+    with pytest.raises(NoWorker):
+        await house.do(QueryRun(workflow_id="w", query_name="x"))
+    await house.register("w1", workflow_command_contracts=CONTRACT, supported_workflow_types=["flow"])
+    with pytest.raises(NotFound):
+        await house.do(SignalRun(workflow_id="w", signal_name="anything"))
 
 
 async def test_what_the_last_worker_said_holds_until_the_next_one_comes_also_through_a_restart(house):
