@@ -1,6 +1,7 @@
 """Connections to the file: how they are set up, and what their failures mean."""
 
 import threading
+import time
 from pathlib import Path
 
 import apsw
@@ -13,6 +14,8 @@ OLDEST_SQLITE = (3, 51, 3)
 """The first release without the rare WAL-reset corruption; the wheel of apsw brings its own SQLite."""
 
 _BUSY_TIMEOUT_MS = 5_000
+_CLOSE_S = 5.0
+"""How long a reader may take to notice that its connection is being closed."""
 _WRITER_CACHE_KIB = 64 * 1024
 _READER_CACHE_KIB = 16 * 1024
 
@@ -71,12 +74,24 @@ class Readers:
         return connection
 
     def close(self) -> None:
-        """Close every thread's connection."""
+        """Close every thread's connection; what some thread is still reading is interrupted."""
         with self._guard:
             for connection in self._all:
-                connection.close(True)
+                _close(connection)
             self._all.clear()
             self._local = threading.local()
+
+
+def _close(connection: apsw.Connection) -> None:
+    until = time.monotonic() + _CLOSE_S
+    while True:
+        try:
+            return connection.close(True)
+        except apsw.ThreadingViolationError:
+            if time.monotonic() > until:
+                raise
+            connection.interrupt()
+            time.sleep(0.002)
 
 
 def meaning_of(error: BaseException) -> BaseException:
