@@ -47,11 +47,16 @@ async def gateway(tmp_path: Path) -> AsyncIterator[FaultyGateway]:
 
 
 def signals(gateway: FaultyGateway) -> list[str]:
+    """Names of the signals that the run has, told to it or waiting for its first step."""
     store = open_store(gateway.data, readonly=True)
     try:
         run_id = store.runs.current_run_id("default", "order")
         assert run_id is not None and store.check() == []
-        return [event.data["signal_name"] for event in store.histories.read(run_id, 0, 1_000) if event.name == "SignalReceived"]
+        told = [(event.name, event.data) for event in store.histories.read(run_id, 0, 1_000)]
+        stored = store.runs.load(run_id)
+        assert stored is not None
+        told += [tuple(timer.data["waiting"][:2]) for timer in stored.timers if "waiting" in timer.data]
+        return [data["signal_name"] for name, data in told if name == "SignalReceived"]
     finally:
         store.close()
 

@@ -7,8 +7,8 @@ import traceback
 
 from durable_workflow import Worker
 
-from surface.house import CASES, House
 from surface.exercised import ACTIVITIES, WORKFLOWS
+from surface.house import CASES, House
 
 AT_ONCE = 8
 CASE_S = 40.0

@@ -5,8 +5,8 @@ import asyncio
 from durable_workflow import Worker, serializer
 from durable_workflow.errors import ServerError
 
-from surface.house import case, refused
 from surface.exercised import ACTIVITIES, WORKFLOWS
+from surface.house import case, refused
 
 
 def envelope(value):
