@@ -30,12 +30,24 @@ def check_start(memo: Mapping[str, Any]) -> None:
     Raises:
         InvalidFields
     """
+    if _is_plainly_small(memo):
+        return
     try:
         size = _size(memo)
     except PayloadError as error:
         raise InvalidFields({"memo": [str(error)]}) from error
     if size > MAX_BYTES:
         raise InvalidFields({"memo": [f"is {size} bytes encoded; the limit is {MAX_BYTES}"]})
+
+
+def _is_plainly_small(memo: Mapping[str, Any]) -> bool:
+    """Whether it is short ASCII texts and nothing else, as most are, so that it need not be encoded to be measured."""
+    size = 0
+    for key, value in memo.items():
+        if type(value) is not str or not value.isascii() or not key.isascii():
+            return False
+        size += len(key) + len(value) + 16
+    return size < MAX_BYTES
 
 
 def check_upserts(turn: "Turn", commands: list[dict[str, Any]]) -> None:
