@@ -19,17 +19,14 @@ from triplane.entities import Run, Timer
 from triplane.errors import (
     CannotNow,
     GatewayError,
-    NotCurrentRun,
     RunClosed,
-    RunNotFound,
     UnknownCommand,
-    WorkflowNotFound,
 )
 from triplane.launching import Launcher
 from triplane.outcome import advance_view, finish_step
 from triplane.queries import RunView
 from triplane.requests import AnsweredRequests, digest_of
-from triplane.runtable import LiveRun, RunTable
+from triplane.runtable import LiveRun, RunTable, current_run_of
 from triplane.service import SYSTEM, Caller, KeepsNamespaces, Screen, Screener, Service, relay
 from triplane.starts import Starter
 from triplane.store.interface import Slice, Store
@@ -247,16 +244,7 @@ class Bus:
         Raises:
             WorkflowNotFound, RunNotFound, RunClosed, NotCurrentRun, CannotNow.
         """
-        current = self.runs.current_run_id(command.namespace, command.workflow_id)
-        if current is None:
-            raise WorkflowNotFound(command.workflow_id, command.namespace)
-        if command.run_id is not None and command.run_id != current:
-            view = self.runs.view(command.run_id)
-            if view is None or (view.run.namespace, view.run.workflow_id) != (command.namespace, command.workflow_id):
-                raise RunNotFound(command.workflow_id, command.run_id)
-            raise NotCurrentRun(
-                f"run {command.run_id} of {command.workflow_id!r} is not its current run", run_id=command.run_id
-            )
+        current = current_run_of(self.runs, command)
         live = self.runs.open(current)
         if live is None:
             closed = self.runs.view(current)

@@ -14,7 +14,6 @@ from triplane.entities import Run
 from triplane.errors import (
     CannotNow,
     GatewayError,
-    NotCurrentRun,
     NotSupported,
     RunNotClosed,
     RunNotFound,
@@ -22,7 +21,7 @@ from triplane.errors import (
     WorkflowNotFound,
 )
 from triplane.events import Event
-from triplane.runtable import HISTORY_PAGE, LiveRun, RunTable
+from triplane.runtable import HISTORY_PAGE, LiveRun, RunTable, current_run_of
 from triplane.service import SYSTEM
 from triplane.starts import Starter
 from triplane.store.interface import Store
@@ -135,15 +134,11 @@ class Launcher:
         Raises:
             WorkflowNotFound, RunNotFound, NotCurrentRun, RunNotClosed, NotSupported.
         """
-        current = self._runs.current_run_id(command.namespace, command.workflow_id)
-        if current is None:
-            raise WorkflowNotFound(command.workflow_id, command.namespace)
-        named = current if command.run_id is None else command.run_id
-        view = self._runs.view(named)
-        if view is None or (view.run.namespace, view.run.workflow_id) != (command.namespace, command.workflow_id):
-            raise RunNotFound(command.workflow_id, named)
-        if named != current:
-            raise NotCurrentRun(f"run {named} of {command.workflow_id!r} is not its current run", run_id=named)
+        current = current_run_of(self._runs, command)
+        view = self._runs.view(current)
+        if view is None:
+            # Its start is not on disk yet.
+            raise RunNotFound(command.workflow_id, current)
         live = self._runs.live.get(current)
         run = live.state.run if live is not None else view.run
         if run.is_open:

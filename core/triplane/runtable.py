@@ -3,10 +3,12 @@
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping
+from typing import Protocol
 
+from triplane.commands.base import RunCommand
 from triplane.engines.base import Engine, RunState, Step, TableState
 from triplane.entities import Run
-from triplane.errors import CannotNow, GatewayError
+from triplane.errors import CannotNow, GatewayError, NotCurrentRun, RunNotFound, WorkflowNotFound
 from triplane.events import Event
 from triplane.queries import RunView
 from triplane.store.interface import Store, StoredRun
@@ -197,6 +199,33 @@ class RunTable:
         if engine is None:
             raise CannotNow(f"no engine {run.engine!r} is installed; runs of it wait until it is")
         return engine
+
+
+class FindsRuns(Protocol):
+    """Who can say which run of a workflow is the newest, and show runs."""
+
+    def current_run_id(self, namespace: str, workflow_id: str) -> str | None: ...
+
+    def view(self, run_id: str) -> RunView | None: ...
+
+
+def current_run_of(runs: FindsRuns, command: RunCommand) -> str:
+    """The run that a command is for: its workflow's newest, which must be the one it names if it names one.
+
+    Raises:
+        WorkflowNotFound, RunNotFound, NotCurrentRun.
+    """
+    current = runs.current_run_id(command.namespace, command.workflow_id)
+    if current is None:
+        raise WorkflowNotFound(command.workflow_id, command.namespace)
+    if command.run_id is not None and command.run_id != current:
+        view = runs.view(command.run_id)
+        if view is None or (view.run.namespace, view.run.workflow_id) != (command.namespace, command.workflow_id):
+            raise RunNotFound(command.workflow_id, command.run_id)
+        raise NotCurrentRun(
+            f"run {command.run_id} of {command.workflow_id!r} is not its current run", run_id=command.run_id
+        )
+    return current
 
 
 def _view_of(stored: StoredRun) -> RunView:

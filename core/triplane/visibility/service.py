@@ -13,15 +13,13 @@ from triplane.effects import Effect
 from triplane.entities import SearchAttribute, evolve
 from triplane.errors import (
     LimitReached,
-    NotCurrentRun,
     RunNotClosed,
-    RunNotFound,
     SearchAttributeExists,
     SearchAttributeNotFound,
     UnknownCommand,
-    WorkflowNotFound,
 )
 from triplane.queries import RunView
+from triplane.runtable import current_run_of
 from triplane.service import BusPort, Caller
 from triplane.store.interface import Slice
 from triplane.visibility.attributes import MAX_ATTRIBUTES, SYSTEM
@@ -115,16 +113,7 @@ class Visibility:
 
     def _closed_view(self, command: ArchiveRun) -> RunView:
         """The workflow's newest run, which must be closed, and the one named if one is."""
-        current = self._bus.current_run_id(command.namespace, command.workflow_id)
-        if current is None:
-            raise WorkflowNotFound(command.workflow_id, command.namespace)
-        if command.run_id is not None and command.run_id != current:
-            named = self._bus.view(command.run_id)
-            if named is None or (named.run.namespace, named.run.workflow_id) != (command.namespace, command.workflow_id):
-                raise RunNotFound(command.workflow_id, command.run_id)
-            raise NotCurrentRun(
-                f"run {command.run_id} of {command.workflow_id!r} is not its current run", run_id=command.run_id
-            )
+        current = current_run_of(self._bus, command)
         view = self._bus.view(current)
         if view is None or view.run.is_open:
             raise RunNotClosed(
