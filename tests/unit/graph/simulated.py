@@ -12,7 +12,7 @@ from triplane.effects import Dispatch, Effect, SubmitJob
 from triplane.engines.base import MAX_TASKS_PER_STEP, RunState, Step
 from triplane.engines.graph import GraphEngine
 from triplane.engines.graph.definition.build import build_definition
-from triplane.engines.graph.definition.model import to_plain
+from triplane.engines.graph.definition.plain import to_plain
 from triplane.engines.graph.reading import make_ready
 from triplane.entities import Run, RunDetail, evolve
 from triplane.events import Event

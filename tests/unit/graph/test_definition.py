@@ -5,7 +5,9 @@ import json
 import pytest
 
 from triplane.engines.graph.definition.build import build_definition
-from triplane.engines.graph.definition.model import Condition, from_plain, to_plain
+from triplane.engines.graph.definition.calendar import Interval
+from triplane.engines.graph.definition.model import Condition
+from triplane.engines.graph.definition.plain import from_plain, to_plain
 from triplane.engines.graph.definition.problems import DefinitionProblem
 from unit.graph.simulated import HEAD, cycling, once
 
@@ -69,7 +71,7 @@ def test_a_whole_definition_comes_to_what_it_says():
     assert definition.tasks["plot"].scripts["script"] == "if true; then\n    echo done\nfi"
     assert [one.conditions for one in model.prerequisites] == [
         (Condition("prepare", "succeeded"),),
-        (Condition("model", "succeeded", offset=-2),),
+        (Condition("model", "succeeded", offset=Interval(units=-2)),),
     ]
     assert definition.tasks["post"].prerequisites[0].conditions == (
         Condition("model", "succeeded"),

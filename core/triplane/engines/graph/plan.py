@@ -4,8 +4,8 @@ from heapq import merge
 from itertools import islice
 from typing import Any
 
-from triplane.engines.graph.definition.cycling import Sequence
 from triplane.engines.graph.definition.model import Condition, Definition, TaskDefinition
+from triplane.engines.graph.definition.sequences import Sequence
 from triplane.entities import FINAL_TASK_STATES, Task
 
 MAX_LOOKAHEAD = 10_000
@@ -34,7 +34,7 @@ class _TaskPlan:
             if all(condition.point is not None for condition in self.conditions.get(index, ()))
         )
         offsets = [
-            condition.offset for found in self.conditions.values() for condition in found if condition.point is None
+            condition.offset.units for found in self.conditions.values() for condition in found if condition.point is None
         ]
         self.early_until = initial - min([0, *offsets])
 
@@ -65,7 +65,7 @@ class Plan:
             key = (condition.task, condition.output, condition.point)
             self._absolute.setdefault(key, {}).setdefault(name, sequence)
         else:
-            self._children.setdefault((condition.task, condition.output), []).append((name, sequence, condition.offset))
+            self._children.setdefault((condition.task, condition.output), []).append((name, sequence, condition.offset.units))
 
     def task(self, name: str) -> TaskDefinition:
         """The definition of a task that is known to exist."""
@@ -95,7 +95,7 @@ class Plan:
     def is_parentless(self, name: str, point: int) -> bool:
         """Whether the task at `point` is spawned by the passing of cycles, not by another task's output."""
         return all(
-            condition.point is not None or self.is_before_all(condition.upstream_point(point))
+            condition.point is not None or self.is_before_all(condition.upstream_point(point, self.definition.calendar))
             for condition in self.conditions_at(name, point)
         )
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from triplane.engines.base import RunState
-from triplane.engines.graph.definition.model import from_plain
+from triplane.engines.graph.definition.plain import from_plain
 from triplane.engines.graph.plan import Plan
 from triplane.entities import Task, TaskKey
 from triplane.errors import CannotNow

@@ -63,7 +63,7 @@ class Progress:
             return None
         prerequisites = []
         for condition in self.plan.conditions_at(name, point):
-            upstream = condition.upstream_point(point)
+            upstream = condition.upstream_point(point, self.plan.definition.calendar)
             prerequisites.append(
                 {
                     "task": f"{upstream}/{condition.task}",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from triplane.engines.graph.definition.model import from_plain
+from triplane.engines.graph.definition.plain import from_plain
 from triplane.engines.graph.definition.sections import MAX_SOURCE_BYTES
 from triplane.engines.graph.plan import Plan
 from triplane.errors import DefinitionNotFound, InvalidDefinition, RefusedInput, TooLarge

@@ -1,21 +1,24 @@
 """Source text → `Definition`. Runs in the child process; see `triplane.engines.graph.definition.child`."""
 
+from triplane.engines.graph.definition.calendar import Calendar
 from triplane.engines.graph.definition.cycling import (
     Bounds,
-    Sequence,
     parse_final_point,
     parse_interval,
     parse_point,
     parse_recurrence,
 )
 from triplane.engines.graph.definition.dependencies import GraphReader, TaskUse, outputs_of, refuse_circles
+from triplane.engines.graph.definition.expressions import Expression
 from triplane.engines.graph.definition.graph_text import parse_graph
 from triplane.engines.graph.definition.inheritance import ROOT
-from triplane.engines.graph.definition.model import Definition, FamilyDefinition, TaskDefinition
+from triplane.engines.graph.definition.model import Definition, FamilyDefinition, Queue, TaskDefinition, WorkflowEvents
 from triplane.engines.graph.definition.problems import DefinitionProblem, shown
 from triplane.engines.graph.definition.runtime import Namespace, check_task_name, read_runtime
 from triplane.engines.graph.definition.sections import Section, parse_sections
+from triplane.engines.graph.definition.sequences import Sequence
 from triplane.engines.graph.definition.settings import check, flag, text
+from triplane.engines.graph.definition.task_settings import TaskSettings
 
 MAX_TASKS = 10_000
 MAX_RUNAHEAD = 10_000
@@ -43,14 +46,21 @@ def build_definition(source: str) -> Definition:
     refuse_circles(reader.uses, sequences)
     meta = {key: one.value for key, one in root.sections["meta"].settings.items()} if "meta" in root.sections else {}
     return Definition(
-        title=meta.get("title", ""),
-        description=meta.get("description", ""),
         meta=meta,
+        calendar=Calendar(),
         utc_mode=flag(scheduler, "UTC mode", False),
+        events=WorkflowEvents(),
+        mail={},
         initial=bounds.initial,
         final=bounds.final,
+        hold_after=None,
+        stop_after=None,
         runahead=_runahead(scheduling),
+        runahead_interval=None,
         sequences=sequences,
+        queues={"default": Queue(100, ())},
+        xtriggers={},
+        parameters={},
         tasks=tasks,
         families=_families(tasks, namespaces),
     )
@@ -120,16 +130,26 @@ def _task(name: str, use: TaskUse, namespace: Namespace) -> TaskDefinition:
     outputs, required, optional = outputs_of(name, use, namespace.outputs)
     return TaskDefinition(
         name=name,
-        title=namespace.title,
         families=namespace.ancestors,
+        first_parent=namespace.ancestors[0],
         sequences=tuple(use.sequences),
         prerequisites=use.prerequisites(),
+        suicides=(),
+        xtriggers=(),
+        external_triggers=(),
         outputs=outputs,
         required=required,
         optional=optional,
-        scripts=namespace.scripts,
-        environment=namespace.environment,
-        platform=namespace.platform,
+        completion=Expression("all", required),
+        expire=None,
+        is_sequential=False,
+        parameters={},
+        settings=TaskSettings(
+            scripts=namespace.scripts,
+            environment=namespace.environment,
+            platform=namespace.platform,
+            meta={"title": namespace.title},
+        ),
     )
 
 
@@ -137,5 +157,7 @@ def _families(tasks: dict[str, TaskDefinition], namespaces: dict[str, Namespace]
     """The namespaces that tasks of the graph inherit from."""
     used = {family for task in tasks.values() for family in task.families}
     return {
-        name: FamilyDefinition(one.ancestors, one.title) for name, one in namespaces.items() if name in used or name == ROOT
+        name: FamilyDefinition(one.ancestors, one.title, one.ancestors[0] if one.ancestors else "")
+        for name, one in namespaces.items()
+        if name in used or name == ROOT
     }

@@ -9,7 +9,7 @@ import resource
 import sys
 
 from triplane.engines.graph.definition.build import build_definition
-from triplane.engines.graph.definition.model import to_plain
+from triplane.engines.graph.definition.plain import to_plain
 from triplane.engines.graph.definition.problems import DefinitionProblem
 
 CPU_SECONDS = 20

@@ -4,53 +4,16 @@ A point is an `int`; the engine's arithmetic goes through this module alone, so 
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
+from triplane.engines.graph.definition.calendar import Calendar, Interval
 from triplane.engines.graph.definition.problems import DefinitionProblem, shown
-
-MAX_POINT = 10**12
+from triplane.engines.graph.definition.sequences import Sequence
 
 _INTEGER = re.compile(r"[+-]?\d{1,12}")
 _INTERVAL = re.compile(r"([+-]?)P(\d{1,12})")
 _ANCHORED = re.compile(r"([\^$])\s*(?:([+-])\s*P(\d{1,12}))?")
 _REPEATS = re.compile(r"R(\d{0,9})")
-
-
-@dataclass(frozen=True, slots=True)
-class Sequence:
-    """Points `start, start + step, …` up to and including `stop`.
-
-    Attributes:
-        step: 0 means `start` alone.
-        stop: None where nothing ends it.
-    """
-
-    start: int
-    step: int
-    stop: int | None
-
-    def __contains__(self, point: int) -> bool:
-        if point < self.start or (self.stop is not None and point > self.stop):
-            return False
-        return point == self.start if self.step == 0 else (point - self.start) % self.step == 0
-
-    def at_or_after(self, point: int) -> int | None:
-        """The first point ≥ `point`, or None."""
-        if point <= self.start:
-            found = self.start
-        elif self.step == 0:
-            return None
-        else:
-            found = self.start + -(-(point - self.start) // self.step) * self.step
-        return None if self.stop is not None and found > self.stop else found
-
-    def from_point(self, point: int) -> Iterator[int]:
-        """Points ≥ `point`, ascending; endless where nothing stops it."""
-        found = self.at_or_after(point)
-        while found is not None:
-            yield found
-            found = self.at_or_after(found + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,4 +142,4 @@ def _bounded(start: int, step: int, repeats: int | None, bounds: Bounds) -> Sequ
     elif start < bounds.initial:
         # Before the beginning there is nothing: an empty sequence.
         stop = start - 1
-    return Sequence(start, step, stop)
+    return Sequence(Calendar(), start, Interval(units=step), stop)

@@ -3,15 +3,18 @@
 from dataclasses import dataclass, field
 from itertools import islice
 
-from triplane.engines.graph.definition.cycling import Bounds, Sequence, parse_bounded_point, parse_interval
+from triplane.engines.graph.definition.calendar import Calendar, Interval
+from triplane.engines.graph.definition.cycling import Bounds, parse_bounded_point, parse_interval
 from triplane.engines.graph.definition.graph_text import Chain, Node
 from triplane.engines.graph.definition.model import STANDARD_OUTPUTS, Condition, Prerequisite
 from triplane.engines.graph.definition.problems import DefinitionProblem, shown
+from triplane.engines.graph.definition.sequences import Sequence
 
 MAX_CONDITIONS = 200_000
 MAX_SAMPLE_POINTS = 100
 MAX_SAMPLE_TASKS = 50_000
 
+INTEGERS = Calendar()
 _OPPOSITES = (("succeeded", "failed"), ("submitted", "submit-failed"))
 
 
@@ -34,7 +37,7 @@ class TaskUse:
 
     def prerequisites(self) -> tuple[Prerequisite, ...]:
         """One for each sequence on which it waits for something."""
-        return tuple(Prerequisite(index, tuple(found)) for index, found in self.conditions.items() if found)
+        return tuple(Prerequisite.all_of(index, tuple(found)) for index, found in self.conditions.items() if found)
 
 
 class GraphReader:
@@ -83,7 +86,7 @@ class GraphReader:
             raise DefinitionProblem(f"the graph has more than {MAX_CONDITIONS} dependencies", node.line)
         for parent in upstream:
             condition = self._condition(parent)
-            if parent.name == node.name and condition.offset == 0 and condition.point is None:
+            if parent.name == node.name and condition.offset.is_nothing and condition.point is None:
                 raise DefinitionProblem(f"{shown(node.name)} depends on itself", node.line)
             wanted[condition] = None
 
@@ -93,7 +96,7 @@ class GraphReader:
             return Condition(node.name, label)
         if node.offset.startswith(("^", "$")) or "P" not in node.offset:
             return Condition(node.name, label, point=parse_bounded_point(node.offset, self._bounds, node.line))
-        return Condition(node.name, label, offset=parse_interval(node.offset, node.line))
+        return Condition(node.name, label, offset=Interval(units=parse_interval(node.offset, node.line)))
 
 
 def outputs_of(
@@ -152,7 +155,7 @@ TaskAt = tuple[str, int]
 def _parents(task: TaskAt, tasks: set[TaskAt], uses: dict[str, TaskUse], sequences: tuple[Sequence, ...]) -> list[TaskAt]:
     name, point = task
     found = {
-        (condition.task, condition.upstream_point(point))
+        (condition.task, condition.upstream_point(point, INTEGERS))
         for sequence, conditions in uses[name].conditions.items()
         if point in sequences[sequence]
         for condition in conditions

@@ -1,13 +1,12 @@
-"""A workflow definition as the engine uses it: plain, complete, and the same after a trip through JSON."""
+"""A workflow definition as the engine uses it: plain, complete, and the same after a trip through JSON (see `plain`)."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from triplane.engines.graph.definition.cycling import Sequence
-
-FORMAT = 1
-
-_SHARED = ("families", "outputs", "scripts", "environment", "platform")
+from triplane.engines.graph.definition.calendar import NOTHING, Calendar, Interval
+from triplane.engines.graph.definition.expressions import Expression
+from triplane.engines.graph.definition.sequences import Sequence
+from triplane.engines.graph.definition.task_settings import TaskSettings
 
 STANDARD_OUTPUTS = ("expired", "submitted", "submit-failed", "started", "succeeded", "failed")
 """Labels that every task has, in the order they are shown; each is its own message."""
@@ -19,26 +18,40 @@ class Condition:
 
     Attributes:
         task, output: whose, and the output's label.
-        offset: added to the waiting task's own point to find the upstream point.
+        offset: from the waiting task's own point to the upstream point.
         point: a fixed upstream point instead of an offset (`a[^]`).
     """
 
     task: str
     output: str
-    offset: int = 0
+    offset: Interval = NOTHING
     point: int | None = None
 
-    def upstream_point(self, point: int) -> int:
+    def upstream_point(self, point: int, calendar: Calendar) -> int:
         """Where the output is looked for by the task at `point`."""
-        return self.point if self.point is not None else point + self.offset
+        if self.point is not None:
+            return self.point
+        offset = self.offset
+        return point + offset.units if offset.is_exact else calendar.shift(point, offset)
 
 
 @dataclass(frozen=True, slots=True)
 class Prerequisite:
-    """Conditions, all of which must hold, for the task's points on one sequence (its index in `Definition.sequences`)."""
+    """What the task waits for at its points on one sequence (an index in `Definition.sequences`).
+
+    Attributes:
+        conditions: each once.
+        expression: over the indices of `conditions`.
+    """
 
     sequence: int
     conditions: tuple[Condition, ...]
+    expression: Expression
+
+    @classmethod
+    def all_of(cls, sequence: int, conditions: tuple[Condition, ...]) -> "Prerequisite":
+        """One that needs every condition."""
+        return cls(sequence, conditions, Expression("all", tuple(range(len(conditions)))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +60,57 @@ class TaskDefinition:
 
     Attributes:
         families: what it inherits from, nearest first, `root` last.
+        first_parent: the family that it is shown in; `root` for none.
         sequences: indices of the sequences on which it runs.
-        prerequisites: one or more for each of its sequences; a point on several sequences takes all of them.
+        prerequisites: all of them must hold; those of every sequence that a point is on.
+        suicides: the task is removed when one of them holds (`=> !task`).
+        xtriggers: (sequence, label in `Definition.xtriggers`) that it waits for at its points on that sequence.
+        external_triggers: messages that it waits for (`[special tasks]external-trigger`).
         outputs: label → message, the standard ones first.
         required: labels that must be done for the task to be complete.
         optional: labels that may or may not be done.
-        scripts: script parts by setting name.
-        environment: in the order of definition.
+        completion: over labels; what being complete means. The default follows from `required` and `optional`.
+        expire: the task expires when the clock passes its point and this (`clock-expire`).
+        is_sequential: it waits for its own instance before (`[special tasks]sequential`).
+        parameters: name → value of a task made from a parameterised one, as text (`CYLC_TASK_PARAM_…`).
     """
 
     name: str
-    title: str
     families: tuple[str, ...]
+    first_parent: str
     sequences: tuple[int, ...]
     prerequisites: tuple[Prerequisite, ...]
+    suicides: tuple[Prerequisite, ...]
+    xtriggers: tuple[tuple[int, str], ...]
+    external_triggers: tuple[str, ...]
     outputs: dict[str, str]
     required: tuple[str, ...]
     optional: tuple[str, ...]
-    scripts: dict[str, str]
-    environment: dict[str, str]
-    platform: str
+    completion: Expression
+    expire: Interval | None
+    is_sequential: bool
+    parameters: dict[str, str]
+    settings: TaskSettings
+
+    @property
+    def title(self) -> str:
+        """`[meta]title`."""
+        return self.settings.title
+
+    @property
+    def scripts(self) -> dict[str, str]:
+        """Script parts by setting name."""
+        return self.settings.scripts
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """In the order of definition."""
+        return self.settings.environment
+
+    @property
+    def platform(self) -> str:
+        """Name of the platform."""
+        return self.settings.platform
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +119,54 @@ class FamilyDefinition:
 
     parents: tuple[str, ...]
     title: str
+    first_parent: str = "root"
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """At most `limit` members may be active at once; 0 for no limit. Every task is in one queue at most, else in `default`."""
+
+    limit: int
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class XTrigger:
+    """A function that tasks wait for.
+
+    Attributes:
+        function: `wall_clock`, `echo`, `workflow_state`, `xrandom`, or a user's, in the source directory's `lib/python`.
+        arguments, named_arguments: strings, numbers and booleans; strings may hold templates such as `%(point)s`.
+        interval_s: between two calls.
+        is_sequential: the next point is looked at when this one is satisfied.
+    """
+
+    function: str
+    arguments: tuple[Any, ...]
+    named_arguments: dict[str, Any]
+    interval_s: float
+    is_sequential: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowEvents:
+    """`[scheduler][events]`; times in seconds, None for none.
+
+    Attributes:
+        handlers: event (`startup`, `shutdown`, `abort`, `workflow timeout`, `inactivity timeout`, `stall`, `stall timeout`,
+            `restart timeout`) → commands of its own.
+        aborts_on: `stall timeout`, `inactivity timeout`, `workflow timeout` where the workflow is to stop with an error.
+    """
+
+    handlers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    general_handlers: tuple[str, ...] = ()
+    handler_events: tuple[str, ...] = ()
+    mail_events: tuple[str, ...] = ()
+    workflow_timeout_s: float | None = None
+    inactivity_timeout_s: float | None = None
+    stall_timeout_s: float | None = 3_600.0
+    restart_timeout_s: float | None = 120.0
+    aborts_on: tuple[str, ...] = ("stall timeout",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,95 +174,42 @@ class Definition:
     """A whole workflow.
 
     Attributes:
+        meta: `[meta]` as written, with `title` and `description` where given.
+        calendar: what points mean; `calendar.text(point)` writes one.
         initial, final: cycle points; no `final` means it goes on until stopped.
+        hold_after, stop_after: points after which tasks are held, or the workflow stops; None for none.
         runahead: how many cycles after the oldest active one may be active too.
+        runahead_interval: how far after the oldest active one, instead of `runahead`.
         sequences: the recurrences of the graph, each once.
-        meta: `[meta]` as written.
+        queues: by name; `default` is always there, and has no members of its own listed.
+        xtriggers: by label.
+        parameters: name → values, of `[task parameters]`.
     """
 
-    title: str
-    description: str
     meta: dict[str, str]
+    calendar: Calendar
     utc_mode: bool
+    events: WorkflowEvents
+    mail: dict[str, str]
     initial: int
     final: int | None
+    hold_after: int | None
+    stop_after: int | None
     runahead: int
+    runahead_interval: Interval | None
     sequences: tuple[Sequence, ...]
+    queues: dict[str, Queue]
+    xtriggers: dict[str, XTrigger]
+    parameters: dict[str, tuple[str, ...]]
     tasks: dict[str, TaskDefinition]
     families: dict[str, FamilyDefinition] = field(default_factory=dict)
 
+    @property
+    def title(self) -> str:
+        """`[meta]title`."""
+        return self.meta.get("title", "")
 
-def to_plain(definition: Definition) -> dict[str, Any]:
-    """JSON values, for the child process's answer and for storage.
-
-    What tasks have in common is written once: ten thousand tasks of one family are not ten thousand scripts.
-    """
-    runtimes: dict[str, int] = {}
-    shared: list[dict[str, Any]] = []
-    tasks = {}
-    for name, task in definition.tasks.items():
-        runtime = {key: getattr(task, key) for key in _SHARED}
-        index = runtimes.setdefault(repr(runtime), len(shared))
-        if index == len(shared):
-            shared.append({**runtime, "families": list(task.families)})
-        tasks[name] = {
-            "title": task.title,
-            "runtime": index,
-            "sequences": list(task.sequences),
-            "prerequisites": [
-                [one.sequence, [[c.task, c.output, c.offset, c.point] for c in one.conditions]] for one in task.prerequisites
-            ],
-            "required": list(task.required),
-            "optional": list(task.optional),
-        }
-    return {
-        "format": FORMAT,
-        "title": definition.title,
-        "description": definition.description,
-        "meta": definition.meta,
-        "utc_mode": definition.utc_mode,
-        "initial": definition.initial,
-        "final": definition.final,
-        "runahead": definition.runahead,
-        "sequences": [[one.start, one.step, one.stop] for one in definition.sequences],
-        "runtimes": shared,
-        "tasks": tasks,
-        "families": {name: [list(one.parents), one.title] for name, one in definition.families.items()},
-    }
-
-
-def from_plain(plain: dict[str, Any]) -> Definition:
-    """The inverse of `to_plain`.
-
-    Raises:
-        ValueError: another format version.
-    """
-    if plain.get("format") != FORMAT:
-        raise ValueError(f"definition format {plain.get('format')!r}, not {FORMAT}")
-    runtimes = [{**one, "families": tuple(one["families"])} for one in plain["runtimes"]]
-    return Definition(
-        title=plain["title"],
-        description=plain["description"],
-        meta=plain["meta"],
-        utc_mode=plain["utc_mode"],
-        initial=plain["initial"],
-        final=plain["final"],
-        runahead=plain["runahead"],
-        sequences=tuple(Sequence(*one) for one in plain["sequences"]),
-        tasks={name: _task(name, one, runtimes[one["runtime"]]) for name, one in plain["tasks"].items()},
-        families={name: FamilyDefinition(tuple(parents), title) for name, (parents, title) in plain["families"].items()},
-    )
-
-
-def _task(name: str, plain: dict[str, Any], runtime: dict[str, Any]) -> TaskDefinition:
-    return TaskDefinition(
-        name=name,
-        title=plain["title"],
-        sequences=tuple(plain["sequences"]),
-        prerequisites=tuple(
-            Prerequisite(sequence, tuple(Condition(*one) for one in conditions)) for sequence, conditions in plain["prerequisites"]
-        ),
-        required=tuple(plain["required"]),
-        optional=tuple(plain["optional"]),
-        **runtime,
-    )
+    @property
+    def description(self) -> str:
+        """`[meta]description`."""
+        return self.meta.get("description", "")
