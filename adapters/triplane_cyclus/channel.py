@@ -13,8 +13,10 @@ from triplane.errors import GatewayError, SlowConsumer
 from triplane.events import Event
 from triplane_cyclus.client import Client
 from triplane_cyclus.deltas import finished_frame, status_frame
+from triplane_cyclus.events import REQUESTS, check_params
 from triplane_cyclus.frames import encode, error_frame
-from triplane_cyclus.reading import Place, find_run, registry_frame, require, table_data_pages, table_names_frame
+from triplane_cyclus.plans import Place
+from triplane_cyclus.reading import find_run, registry_frame, table_data_pages, table_names_frame
 
 log = structlog.get_logger(room="cyclus")
 
@@ -148,7 +150,7 @@ class Channel:
     # ---- repeating actions -----------------------------------------------------------------------------------------
 
     def repeat_echo(self, params: Mapping[str, Any]) -> Iterator[str | None]:
-        require(params, {"s"}, set())
+        check_params(REQUESTS["echo"], params)
         yield encode("echo", {"s": params["s"]}, params["s"])
 
     def repeat_table_data(self, params: Mapping[str, Any]) -> Iterator[str | None]:

@@ -12,12 +12,13 @@ from triplane.connection import Connection
 from triplane.deltas import Delta
 from triplane.errors import CannotNow, GatewayError, SlowConsumer
 from triplane.subscriptions import Subscription
+from triplane_cyclus.beginning import loaded_frame
 from triplane_cyclus.config import CyclusConfig
 from triplane_cyclus.deltas import delta_frame, gap_frame
 from triplane_cyclus.frames import error_frame, heartbeat
 from triplane_cyclus.outbox import Outbox
 from triplane_cyclus.plans import HangUp, Load, Plan, Read, ReadPages, Say, Sleep, Submit
-from triplane_cyclus.session import Session, invalid_fields, loaded_frame
+from triplane_cyclus.session import Session, invalid_fields
 
 log = structlog.get_logger(room="cyclus")
 
@@ -132,7 +133,8 @@ class Client:
                 self._turn_page(slot, plan, plan.pages(self.connection.query))
             case Submit() as plan:
                 self._submit(slot, plan)
-            case Sleep(seconds=seconds):
+            case Sleep(seconds=seconds, answer=answer):
+                slot.text = answer
                 if seconds:
                     self._timers["sleep"] = self._loop.call_later(seconds, self._wake, slot)
                 else:
@@ -170,8 +172,12 @@ class Client:
 
     def _landed(self, slot: _Slot, plan: Submit, future: "asyncio.Future[Any]") -> None:
         error = CannotNow("the gateway gave it up") if future.cancelled() else future.exception()
+        forgiven = error is None or (isinstance(error, GatewayError) and error.code in plan.forgives)
+        if forgiven and plan.followed_by is not None:
+            self._submit(slot, plan.followed_by)
+            return
         try:
-            if error is None or (isinstance(error, GatewayError) and error.code in plan.forgives):
+            if forgiven:
                 slot.text = plan.answer(future.result() if error is None else None, self.connection.query)
         except Exception as problem:
             slot.text = self._problem(problem, plan)
@@ -188,6 +194,8 @@ class Client:
         elif not isinstance(error, GatewayError):
             log.error("request_failed", exc_info=error)
             error = GatewayError("something went wrong inside the gateway; its log says what")
+        if isinstance(plan, Submit) and plan.refused is not None:
+            return plan.refused(error)
         return error_frame(plan.event, error, plan.echoed)
 
     def take_announcement(self, word: str) -> bool:

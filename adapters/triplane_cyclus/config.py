@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from triplane.config.model import setting
+from triplane_cyclus.events import REPEATABLE
 
 
 class CyclusConfig(BaseModel):
@@ -43,6 +44,17 @@ class CyclusConfig(BaseModel):
         20_000.0, "Messages of one client over time; what comes faster is read later.", unit="1/second", gt=0
     )
     max_sleep_s: float = setting(60.0, "Longest `sleep` that a client may ask for.", unit="seconds", ge=0, le=86_400)
+    server_shutdown: bool = setting(
+        False, "Whether a client's `shutdown` ends the whole gateway, not its run alone; the client must be an admin."
+    )
     max_garbage: int = setting(20, "Unreadable messages in a row after which a client is closed (1008).", ge=1)
     send_queue: int = setting(1_000, "Messages that wait for one client to read; beyond it the client is closed (1013).", ge=10)
     send_queue_bytes: int = setting(64 << 20, "The same in characters; a single message may be larger.", unit="characters", ge=1 << 16)
+
+    @field_validator("repeating_actions")
+    @classmethod
+    def _repeatable(cls, actions: tuple[tuple[str, dict[str, Any]], ...]) -> tuple[tuple[str, dict[str, Any]], ...]:
+        for name, _ in actions:
+            if name not in REPEATABLE:
+                raise ValueError(f"{name!r:.80} cannot be a repeating action; {', '.join(sorted(REPEATABLE))} can")
+        return actions

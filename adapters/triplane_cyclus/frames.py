@@ -65,7 +65,9 @@ def encode(event: str, params: Any, data: Any, extras: Mapping[str, Any] | None 
 
 
 def encode_with(event: str, params: Any, data_json: str, extras: Mapping[str, Any] | None = None) -> str:
-    """A frame whose data is JSON text already."""
+    """A frame whose data is JSON text already. An answer that carries the request's `id` says `success` too."""
+    if extras and "id" in extras:
+        extras = {"id": extras["id"], "success": True, **extras}
     more = "".join(f",{_dump(name)}:{_dump(value)}" for name, value in extras.items()) if extras else ""
     return f'{{"event":{_dump(event)},"params":{_dump(params)},"data":{data_json}{more}}}'
 
@@ -78,6 +80,8 @@ def heartbeat(seconds: float) -> str:
 def error_frame(event: str | None, error: GatewayError | BadMessage, extras: Mapping[str, Any] | None = None) -> str:
     """What went wrong with a client's event. Old clients skip it, for they have no handler of that name."""
     code = error.code if isinstance(error, GatewayError) else "malformed"
+    if extras:
+        extras = {**extras, "success": False}
     return encode("error", {"event": event, "code": code}, error.message, extras)
 
 

@@ -19,7 +19,8 @@ from triplane_cyclus.channel import Channel
 from triplane_cyclus.client import TRY_AGAIN_LATER, Client
 from triplane_cyclus.config import CyclusConfig
 from triplane_cyclus.http_server import HttpServer
-from triplane_cyclus.reading import Place, find_run
+from triplane_cyclus.plans import Place
+from triplane_cyclus.reading import find_run
 from triplane_cyclus.session import POLICY_VIOLATION, Session
 from triplane_cyclus.sockets import listening_sockets
 
@@ -101,12 +102,12 @@ class Listener:
             if request.path == HEALTH:
                 return web.Response(text="ok\n")
             return _refuse(426, "this port speaks websocket: connect to ws:// with a Cyclus client", {"Upgrade": "websocket"})
-        workflow_id = self.config.default_workflow_id
-        if request.path.startswith(RUNS):
+        workflow_id, named = self.config.default_workflow_id, request.path.startswith(RUNS)
+        if named:
             workflow_id = request.path.removeprefix(RUNS)
             if not _WORKFLOW_ID.fullmatch(workflow_id):
                 return _refuse(400, f"{workflow_id!r:.200} is not a workflow id; connect to {RUNS}ID")
-        place = Place(self.config.namespace, workflow_id, request.query.get("tables") == "all")
+        place = Place(self.config.namespace, workflow_id, request.query.get("tables") == "all", named)
         try:
             connection = self._gateway.open_connection("cyclus", _peer(request), _credential(request))
         except GatewayError as error:

@@ -2,10 +2,36 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from triplane.commands.base import Command, Query
 from triplane.commands.runs import StartRun
+from triplane.errors import GatewayError
+
+if TYPE_CHECKING:
+    from triplane_cyclus.config import CyclusConfig
+    from triplane_cyclus.frames import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which run a client looks at: the newest of a workflow.
+
+    Attributes:
+        named: whether the client's URL named the workflow.
+        all_tables: whether names of tables include those that every run has.
+    """
+
+    namespace: str
+    workflow_id: str
+    all_tables: bool = False
+    named: bool = False
+
+    @property
+    def address(self) -> dict[str, Any]:
+        """The fields of a run command that say which run."""
+        return {"namespace": self.namespace, "workflow_id": self.workflow_id}
+
 
 Ask = Callable[[Query], Any]
 """Answers a query from committed state; `Connection.query`."""
@@ -47,6 +73,8 @@ class Submit:
         forgives: codes of refusals that are as good as done.
         event, echoed: for the error frame of any other refusal.
         announced: the broadcast that the command causes for everybody, which its asker need not get twice.
+        refused: makes the answer of any other refusal, in place of an error frame.
+        followed_by: what is submitted once the command is on disk (or its refusal forgiven), and answered in its place.
     """
 
     command: Command
@@ -55,6 +83,8 @@ class Submit:
     echoed: Mapping[str, Any] = field(default_factory=dict)
     forgives: frozenset[str] = frozenset()
     announced: str | None = None
+    followed_by: "Submit | None" = None
+    refused: Callable[[GatewayError], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +100,10 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """Later requests of this client wait."""
+    """Later requests of this client wait; `answer` is said at the end, if there is one."""
 
     seconds: float
+    answer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +115,6 @@ class HangUp:
 
 
 Plan = Say | Read | ReadPages | Submit | Load | Sleep | HangUp
+
+Handler = Callable[["Message", Place, "CyclusConfig"], Plan]
+"""Makes a plan of an event whose params have the right names. Raises `GatewayError` or pydantic's `ValidationError` to refuse."""

@@ -1,27 +1,19 @@
 """Frames that are read from a run: tables, names, the registry. Used for answers and for repeating actions alike."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from triplane.errors import NotFound, RefusedInput
 from triplane.queries import DescribeRun, ReadTable, RunView, TableData, TableNames
+from triplane_cyclus.events import REQUESTS, check_params
 from triplane_cyclus.frames import encode, encode_with
 from triplane_cyclus.orients import ORIENTS, Renderer
-from triplane_cyclus.plans import Ask
+from triplane_cyclus.plans import Ask, Place
 
 MAX_TABLE_NAME = 256
 PORTION_ROWS = 2_000
 """Rows looked at before others get their turn: some milliseconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Which run a client looks at: the newest of a workflow."""
-
-    namespace: str
-    workflow_id: str
-    all_tables: bool = False
 
 
 def find_run(ask: Ask, place: Place) -> RunView | None:
@@ -116,7 +108,7 @@ def check_table_data(params: Mapping[str, Any]) -> None:
     Raises:
         RefusedInput
     """
-    require(params, {"table"}, {"conds", "orient", "limit", "offset", "precision"})
+    check_params(REQUESTS["table_data"], params)
     orient = params.get("orient", "split")
     if orient is not None and orient not in ORIENTS:
         raise RefusedInput(f"orient {orient!r:.60} is not one of {' '.join(ORIENTS)}")
@@ -136,17 +128,3 @@ def _conditions(conds: Any) -> tuple[tuple[str, str, Any], ...]:
         if not isinstance(condition, list) or len(condition) != 3 or not all(isinstance(part, str) for part in condition[:2]):
             raise RefusedInput(f"a condition must be [column, operator, value], not {condition!r:.80}")
     return tuple((column, sign, value) for column, sign, value in conds)
-
-
-def require(params: Mapping[str, Any], needed: set[str], allowed: set[str]) -> None:
-    """Check the names of an event's params.
-
-    Raises:
-        RefusedInput: one is missing or unknown.
-    """
-    missing, unknown = needed - params.keys(), params.keys() - needed - allowed
-    if missing:
-        raise RefusedInput(f"params.{min(missing)} is missing")
-    if unknown:
-        known = ", ".join(sorted(needed | allowed)) or "none"
-        raise RefusedInput(f"params.{min(unknown):.80} is not known here; known: {known}")

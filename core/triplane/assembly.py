@@ -27,6 +27,7 @@ from triplane.matching import Matching
 from triplane.operations import OperationMap, Operations
 from triplane.schedules.service import Scheduling
 from triplane.simulations.service import ModelService
+from triplane.stopping import Stopping
 from triplane.store.interface import Store
 from triplane.streams.service import Streams
 
@@ -65,11 +66,13 @@ def assemble(
     plug_ins: PlugIns,
     authenticator: Authenticator,
     on_broken: Callable[[BaseException], None],
+    on_stop_asked: Callable[[], None] | None = None,
 ) -> House:
     """A gateway over an open store.
 
     Args:
         on_broken: called when nothing can be made durable any more.
+        on_stop_asked: called when a client that may end the process asked for it; None where it cannot be ended so.
 
     Raises:
         ConfigError: a file that the config names cannot be used.
@@ -101,6 +104,7 @@ def assemble(
             Repair(matching),
             Figures(matching),
             Housekeeping(),
+            Stopping(on_stop_asked),
         ],
         settings=config,
         authenticator=authenticator,

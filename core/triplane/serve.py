@@ -80,7 +80,7 @@ async def _serve_from(
         stop.set()
 
     started: dict[str, Adapter] = {}
-    house = assemble(config, store, plug_ins, authenticator, on_broken)
+    house = assemble(config, store, plug_ins, authenticator, on_broken, stop.set)
     gateway = house.gateway
     collector = Collector(lambda: gateway.bus.hub.cursor)
     starting = "the store"

@@ -18,8 +18,7 @@ from triplane.gateway import Gateway
 from triplane.store.sqlite import open_store
 from triplane.testing.engine import StillEngine
 from triplane_cyclus.config import CyclusConfig
-from triplane_cyclus.plans import HangUp, Load, Read, ReadPages, Say, Sleep, Submit
-from triplane_cyclus.reading import Place
+from triplane_cyclus.plans import HangUp, Load, Place, Read, ReadPages, Say, Sleep, Submit
 from triplane_cyclus.session import Session, invalid_fields
 
 EVENTS = st.sampled_from([

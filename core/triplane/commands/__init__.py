@@ -15,6 +15,7 @@ from triplane.commands.namespaces import (
 )
 from triplane.commands.operations import ExecuteOperation
 from triplane.commands.passes import PASS_COMMANDS
+from triplane.commands.process import StopGateway
 from triplane.commands.runs import (
     DeregisterTables,
     DuplicatePolicy,
@@ -86,7 +87,7 @@ ALL_COMMANDS: tuple[type[Command], ...] = (
     ModelStarted, ModelStepped, ModelFailed, ExposeRun, *SCHEDULE_COMMANDS,
     *PASS_COMMANDS,
     CreateNamespace, UpdateNamespace, DeleteNamespace, SetExternalStorage, ProbeExternalStorage, RetentionPass,
-    DefineSearchAttribute, RemoveSearchAttribute, ArchiveRun, RedriveRun,
+    DefineSearchAttribute, RemoveSearchAttribute, ArchiveRun, RedriveRun, StopGateway,
 )  # fmt: skip
 
 __all__ = [
@@ -100,6 +101,6 @@ __all__ = [
     "ProbeExternalStorage", "Query", "QueryRun", "ReadStream", "ReadTaskHistory", "RedriveRun", "RegisterTables", "RegisterWorker",
     "RejectUpdate", "ReleaseLease", "ReleaseTasks", "RemoveSearchAttribute", "RemoveWorker", "ReportJob", "Request",
     "ResumeRun", "ResumeSchedule", "RetentionPass", "RunCommand", "Scope", "SetExternalStorage",
-    "SetRepeatingActions", "SignalRun", "StartChildRun", "StartRun", "StopMode", "StopRun", "TriggerSchedule",
+    "SetRepeatingActions", "SignalRun", "StartChildRun", "StartRun", "StopGateway", "StopMode", "StopRun", "TriggerSchedule",
     "TriggerTasks", "UpdateNamespace", "UpdateRun", "UpdateSchedule",
 ]  # fmt: skip

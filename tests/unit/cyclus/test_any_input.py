@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triplane_cyclus.config import CyclusConfig
+from triplane_cyclus.events import REQUESTS
 from triplane_cyclus.frames import BadMessage, decode
-from triplane_cyclus.plans import HangUp, Load, Read, ReadPages, Say, Sleep, Submit
-from triplane_cyclus.reading import Place
+from triplane_cyclus.plans import HangUp, Load, Place, Read, ReadPages, Say, Sleep, Submit
 from triplane_cyclus.session import Session
 
 PLACE = Place("default", "w")
-EVENTS = [*Session._EVENTS, "heartbeat", "loaded", "nonsense", ""]
+EVENTS = [*REQUESTS, "heartbeat", "loaded", "nonsense", ""]
 NAMES = ["s", "n", "tables", "table", "conds", "orient", "spec", "when", "input", "paused", "actions", "tasks", "limit", "offset"]
 
 values: Any = st.recursive(

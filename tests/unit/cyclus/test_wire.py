@@ -62,7 +62,7 @@ async def test_replies_go_to_the_asker_and_announcements_to_all(tmp_path):
         assert (await asker.ask("load", 1, input=SLOW, paused=True))["id"] == 1
         assert (await other.next()) == {"event": "loaded", "params": {"status": "ok"}, "data": None}
         assert (await asker.ask("register_tables", 2, tables="Flows")) == {
-            "event": "registry", "params": None, "data": ["Flows"], "id": 2,
+            "event": "registry", "params": None, "data": ["Flows"], "id": 2, "success": True,
         }  # fmt: skip
         assert (await other.next())["data"] == ["Flows"]
         assert await asker.silent() and await other.silent()
@@ -138,6 +138,23 @@ async def test_shutdown_ends_the_connection_s_run_and_not_the_gateway(tmp_path):
         assert (await client.ask("load", input=SLOW))["params"] == {"status": "ok"}
         await client.ask("shutdown")
         await wire.home.until(lambda: wire.home.view("cyclus-default").run.status == "cancelled")
+
+
+async def test_a_shutdown_ends_the_gateway_only_where_it_was_started_for_that_and_by_an_admin(tmp_path):
+    tokens = [TokenEntry(name, hashlib.sha256(name.encode()).digest(), frozenset({Role(name)})) for name in ("operator", "admin")]
+    as_operator, as_admin = ({"additional_headers": {"Authorization": f"Bearer {token.name}"}} for token in tokens)
+    async with served(tmp_path, authenticator=Authenticator(tokens), server_shutdown=True) as wire:
+        asked = wire.home.stop_asked
+        async with wire.client(**as_operator) as operator, wire.client(**as_admin) as admin:
+            await operator.ask("load", input=SLOW, paused=True)
+            assert (await admin.next())["event"] == "loaded"
+            assert (await operator.ask("shutdown"))["event"] == "shutdown"
+            assert not asked.is_set() and not wire.home.view("cyclus-default").run.is_open
+            assert (await admin.ask("shutdown", when="now"))["event"] == "shutdown"
+            assert asked.is_set()
+    async with served(tmp_path / "shared") as wire, wire.client() as client:
+        assert (await client.ask("shutdown"))["event"] == "shutdown"
+        assert not wire.home.stop_asked.is_set()
 
 
 async def test_a_shutdown_while_a_load_is_going_on_answers_the_load(tmp_path):

@@ -22,6 +22,7 @@ from triplane.gateway import Gateway
 from triplane.models.installed import installed_models
 from triplane.queries import DescribeRun, ReadTable, RunView, TableData
 from triplane.simulations.service import ModelService
+from triplane.stopping import Stopping
 from triplane.store.sqlite import open_store
 
 MODELS = Path(__file__).with_name("models")
@@ -106,8 +107,9 @@ class House:
     ) -> None:
         self.store = open_store(folder)
         self.models = ModelService(SimulationSettings(**settings))
+        self.stop_asked = asyncio.Event()
         self.gateway = Gateway(
-            self.store, {"simulation": SimulationEngine()}, [self.models],
+            self.store, {"simulation": SimulationEngine()}, [self.models, Stopping(self.stop_asked.set)],
             definition_directories=definitions, authenticator=authenticator,
         )  # fmt: skip
         self.connection: Connection
