@@ -102,11 +102,16 @@ class ModelStepped(SystemCommand):
 
 
 class ModelFailed(SystemCommand):
-    """A simulation's child process crashed, hung, flooded or refused its input."""
+    """A simulation's child process crashed, hung, flooded or refused its input.
+
+    Attributes:
+        lost: its process ended by itself, so that another one may get further.
+    """
 
     name: ClassVar[str] = "model_failed"
 
     reason: str
+    lost: bool = False
 
 
 class ExposeRun(SystemCommand):

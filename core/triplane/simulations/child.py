@@ -1,4 +1,4 @@
-"""The child process of one simulation: `python -m triplane.simulations.child GATEWAY_PID MEMORY_BYTES`.
+"""The child process of one simulation: `python -m triplane.simulations.child`, run by a keeper, which sets its limits.
 
 Requests come on standard input and answers go to what was standard output; both are framed. Whatever the model prints
 goes to standard error, so that it cannot spoil an answer.
@@ -9,10 +9,7 @@ goes to standard error, so that it cannot spoil an answer.
     any failure → {"did": "fail", "reason"}
 """
 
-import ctypes
 import os
-import resource
-import signal
 import sys
 import traceback
 from collections.abc import Mapping
@@ -22,15 +19,12 @@ from triplane.models.installed import installed_models, load_model
 from triplane.models.interface import InvalidInput, Model, Recorder
 from triplane.simulations.framing import LENGTH, Decoder, encode
 
-_PR_SET_PDEATHSIG = 1
 MAX_REQUEST_BYTES = 1 << 26
 MAX_REASON = 2_000
-NICENESS = 5
 
 
-def main(arguments: list[str]) -> None:
+def main() -> None:
     """Serve requests until the input ends."""
-    _confine(int(arguments[0]), int(arguments[1]))
     requests = os.fdopen(os.dup(0), "rb", buffering=0)
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -92,7 +86,7 @@ class Simulation:
                 model.step(number, self._recorder)
                 self._recorder.take()
             tables = []
-        info = {"pace_s": float(model.pace_s), "checkpoints": model.checkpoint_every > 0}
+        info = {"pid": os.getpid(), "pace_s": float(model.pace_s), "checkpoints": model.checkpoint_every > 0}
         return {"did": "load", "steps": self._steps, "info": info, "tables": tables}
 
     def _step(self, number: int) -> dict[str, Any]:
@@ -114,18 +108,6 @@ def _known(name: str) -> str:
     if name not in installed_models():
         raise InvalidInput(f"no model {name!r} is installed; there are {', '.join(installed_models()) or 'none'}")
     return name
-
-
-def _confine(parent: int, memory_bytes: int) -> None:
-    """End this process when the gateway ends, however it ends; bound its memory; leave no core file."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)
-    # The gateway answers its clients first, however hard a model computes.
-    os.nice(NICENESS)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if memory_bytes:
-        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
 
 
 def _read(stream: BinaryIO) -> dict[str, Any] | None:
@@ -154,4 +136,4 @@ def _write(stream: BinaryIO, message: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -44,7 +44,7 @@ class Describer:
             else:
                 self._fail(model, known, str(answer.get("reason", "it gave no annotations")))
 
-        child = ChildProcess(self._settings, answered, lambda reason: self._fail(model, known, reason))
+        child = ChildProcess(self._settings, answered, lambda reason, lost: self._fail(model, known, reason))
         self._children.add(child)
         try:
             await child.start()

@@ -7,9 +7,11 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, cast
 
 from triplane.engines.simulation.settings import SimulationSettings
+from triplane.simulations import keeper
 from triplane.simulations.framing import Decoder, FrameTooLarge, FrameUnreadable, encode
 
 log = logging.getLogger(__name__)
@@ -19,8 +21,11 @@ TAIL_BYTES = 2_000
 LINGER_S = 0.5
 """How long after its end a child's last words may still arrive."""
 
+BURIED_AFTER_S = 2.0
+"""How long a keeper may take to end its processes before it is ended itself."""
+
 Answer = Callable[[dict[str, Any]], None]
-End = Callable[[str], None]
+End = Callable[[str, bool], None]
 
 
 class ChildProcess(asyncio.SubprocessProtocol):
@@ -28,7 +33,8 @@ class ChildProcess(asyncio.SubprocessProtocol):
 
     Args:
         on_answer: called with each answer.
-        on_end: called once when the child is gone or was killed for what it did; the argument says why, for people.
+        on_end: called once when the child is gone or was killed for what it did; told why, for people, and whether it
+            was lost, that is, ended by itself, and not for a limit that it would come to again.
     """
 
     def __init__(self, settings: SimulationSettings, on_answer: Answer, on_end: End) -> None:
@@ -40,11 +46,12 @@ class ChildProcess(asyncio.SubprocessProtocol):
         self._doing = ""
         self._printed = 0
         self._tail = b""
+        self._exited = asyncio.Event()
         self.ended = False
 
     @property
     def pid(self) -> int:
-        """Its process id; 0 before it is there."""
+        """Its keeper's process id; 0 before it is there."""
         return self._transport.get_pid() or 0 if self._transport is not None else 0
 
     async def start(self) -> None:
@@ -55,7 +62,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
         """
         transport, _ = await self._loop.subprocess_exec(
             lambda: self,
-            sys.executable, "-P", "-m", "triplane.simulations.child", str(os.getpid()), str(self._settings.memory_bytes),
+            *_kept(self._settings), sys.executable, "-P", "-m", "triplane.simulations.child",
             stdin=-1, stdout=-1, stderr=-1, cwd="/", env=child_environment(os.environ, self._settings.environment),
             start_new_session=True,
         )  # fmt: skip
@@ -63,11 +70,11 @@ class ChildProcess(asyncio.SubprocessProtocol):
         if self.ended:
             self._destroy()
 
-    def ask(self, request: dict[str, Any], timeout_s: float) -> None:
-        """Send a request; the answer must come within `timeout_s`."""
+    def ask(self, request: dict[str, Any], timeout_s: float, steps: int = 1) -> None:
+        """Send a request; the answer must come within `timeout_s`. For how many `steps` it may print is the caller's to say."""
         if self.ended or self._transport is None:
             return
-        self._doing, self._printed = str(request["do"]), 0
+        self._doing, self._printed = str(request["do"]), -self._settings.max_output_bytes * (steps - 1)
         self._deadline = self._loop.call_later(timeout_s, self._late, timeout_s)
         stdin = cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0))
         stdin.write(encode(request))
@@ -76,6 +83,11 @@ class ChildProcess(asyncio.SubprocessProtocol):
         """End the child without a word to `on_end`."""
         self.ended = True
         self._destroy()
+
+    async def gone(self) -> None:
+        """Wait until nothing is left of a child that ended or was killed."""
+        if self._transport is not None:
+            await self._exited.wait()
 
     # ---- what the loop calls ---------------------------------------------------------------------------------------
 
@@ -116,7 +128,8 @@ class ChildProcess(asyncio.SubprocessProtocol):
         self._fail(f"the model did not finish its {self._doing} within {timeout_s:g} s (engines.simulation.{self._doing}_timeout_s)")
 
     def process_exited(self) -> None:
-        self._kill_session()
+        self._exited.set()
+        self._bury()
         # Its last answer or its dying words may still be in the pipes; a descendant may hold those open for ever.
         self._loop.call_later(LINGER_S, self._gone)
 
@@ -125,21 +138,24 @@ class ChildProcess(asyncio.SubprocessProtocol):
 
     def _gone(self) -> None:
         status = self._transport.get_returncode() if self._transport is not None else None
-        if status is not None and status < 0:
-            how = f"was ended by signal {signal.Signals(-status).name}"
-        else:
-            how = f"exited with status {status}"
         words = self._tail.decode(errors="replace").strip().splitlines()
-        self._fail(f"the model's process {how}" + (f": {words[-1][:500]}" if words else ""))
+        last = f": {words[-1][:500]}" if words else ""
+        if status == keeper.TOO_MANY:
+            self._fail(f"the model started too many processes{last} (engines.simulation.max_processes)")
+        elif status is not None and status < 0:
+            self._fail(f"the model's process was ended by signal {signal.Signals(-status).name}{last}", lost=True)
+        else:
+            self._fail(f"the model's process exited with status {status}{last}", lost=True)
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str, lost: bool = False) -> None:
         if self.ended:
             return
         self.ended = True
         self._destroy()
-        self._on_end(reason)
+        self._on_end(reason, lost)
 
     def _destroy(self) -> None:
+        """Have the keeper end the child with all that it started, and see that it does."""
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -147,14 +163,25 @@ class ChildProcess(asyncio.SubprocessProtocol):
         if transport is None:
             return
         if transport.get_returncode() is None:
-            self._kill_session()
-        transport.close()
+            with suppress(ProcessLookupError):
+                transport.send_signal(signal.SIGTERM)
+            self._loop.call_later(BURIED_AFTER_S, self._bury)
+        else:
+            self._bury()
 
-    def _kill_session(self) -> None:
-        """Kill the child and all that it started; called when it is to end, or at the moment it has."""
+    def _bury(self) -> None:
+        """Kill what is left of the session, though a keeper leaves nothing unless it was killed itself."""
         if self.pid:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
+        if self.ended and self._transport is not None:
+            self._transport.close()
+
+
+def _kept(settings: SimulationSettings) -> tuple[str, ...]:
+    """The beginning of the command line of whatever is to run with limits."""
+    limits = (str(os.getpid()), str(settings.memory_bytes), str(settings.max_processes))
+    return (sys.executable, "-I", "-S", str(Path(keeper.__file__)), *limits)
 
 
 def child_environment(environ: Mapping[str, str], allowed: tuple[str, ...]) -> dict[str, str]:

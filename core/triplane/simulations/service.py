@@ -65,7 +65,7 @@ class ModelService:
                     self._start_waiting()
 
     def child_pid(self, run_id: str) -> int | None:
-        """The process of an open simulation, for people who look after it; None while it has none."""
+        """The keeper of an open simulation's process; None while it has none."""
         child = self._children.get(run_id)
         return child.pid if child is not None else None
 
@@ -73,9 +73,11 @@ class ModelService:
         # What a child computes from now on could not be recorded any more; checkpoints carry the runs over.
         self._stopping = True
         self._waiting.clear()
+        children = list(self._children.values())
         for run_id in tuple(self._children):
             self._forget(run_id)
         self._describer.close()
+        await asyncio.gather(*(child.gone() for child in children))
 
     async def stop(self) -> None:
         await self.drain()
@@ -88,7 +90,7 @@ class ModelService:
             child = ChildProcess(
                 self.settings,
                 lambda answer, run_id=effect.run_id: self._answered(run_id, answer),  # type: ignore[misc]
-                lambda reason, run_id=effect.run_id: self._ended(run_id, reason),  # type: ignore[misc]
+                lambda reason, lost, run_id=effect.run_id: self._ended(run_id, reason, lost),  # type: ignore[misc]
             )
             self._children[effect.run_id] = child
             self._spawn(self._begin(child, effect), f"model {effect.model}")
@@ -103,7 +105,7 @@ class ModelService:
         except OSError as error:
             if not child.ended:
                 child.ended = True
-                self._ended(effect.run_id, f"no process could be started for the model: {error}")
+                self._ended(effect.run_id, f"no process could be started for the model: {error}", True)
             return
         request: dict[str, Any] = {
             "do": "load",
@@ -113,11 +115,15 @@ class ModelService:
             "resume": None,
             "checkpoint": None,
         }
+        again = 0
         if effect.resume_step >= 0:
             request["resume"] = effect.resume_step
             assert self._bus is not None
-            request["checkpoint"] = _unpack_checkpoint(self._bus.store.runs.checkpoint(effect.run_id))
-        child.ask(request, self.settings.load_timeout_s)
+            checkpoint = _unpack_checkpoint(self._bus.store.runs.checkpoint(effect.run_id))
+            request["checkpoint"] = checkpoint
+            again = effect.resume_step - (checkpoint["step"] if checkpoint is not None else 0)
+        # Steps that are computed again, to get to where the model was, have their own time and their own words.
+        child.ask(request, self.settings.load_timeout_s + again * self.settings.step_timeout_s, 1 + again)
 
     def _forget(self, run_id: str) -> None:
         child = self._children.pop(run_id, None)
@@ -134,8 +140,7 @@ class ModelService:
         try:
             match answer.get("did"):
                 case "load":
-                    info = {**answer["info"], "pid": self._children[run_id].pid}
-                    command: RunCommand = ModelStarted(**base, steps=answer["steps"], info=info, tables=_tables(answer))
+                    command: RunCommand = ModelStarted(**base, steps=answer["steps"], info=answer["info"], tables=_tables(answer))
                 case "step":
                     checkpoint = answer.get("checkpoint")
                     command = ModelStepped(
@@ -156,14 +161,14 @@ class ModelService:
             command = ModelFailed(**base, reason=f"the model's process answered nonsense: {error}"[:2_000])
         self._tell(command)
 
-    def _ended(self, run_id: str, reason: str) -> None:
+    def _ended(self, run_id: str, reason: str, lost: bool) -> None:
         if self._stopping:
             return
         self._children.pop(run_id, None)
         log.warning("model_ended: %s: %s", run_id, reason)
         base = self._address(run_id)
         if base is not None:
-            self._tell(ModelFailed(**base, reason=reason))
+            self._tell(ModelFailed(**base, reason=reason, lost=lost))
         self._start_waiting()
 
     def _address(self, run_id: str) -> dict[str, str] | None:

@@ -106,10 +106,12 @@ class House:
         self, folder: Path, definitions: Sequence[str] = (), authenticator: Authenticator | None = None, **settings: Any
     ) -> None:
         self.store = open_store(folder)
-        self.models = ModelService(SimulationSettings(**settings))
         self.stop_asked = asyncio.Event()
+        engine = SimulationEngine()
+        engine.settings = SimulationSettings(**settings)
+        self.models = ModelService(engine.settings)
         self.gateway = Gateway(
-            self.store, {"simulation": SimulationEngine()}, [self.models, Stopping(self.stop_asked.set)],
+            self.store, {"simulation": engine}, [self.models, Stopping(self.stop_asked.set)],
             definition_directories=definitions, authenticator=authenticator,
         )  # fmt: skip
         self.connection: Connection

@@ -14,7 +14,7 @@ from triplane.simulations.framing import Decoder, FrameTooLarge, FrameUnreadable
 from triplane.simulations.process import child_environment
 from unit.simulation.harness import house
 
-FAST = {"step_timeout_s": 2.0, "memory_bytes": 1 << 29, "max_answer_bytes": 1 << 20}
+FAST = {"load_timeout_s": 1.0, "step_timeout_s": 1.0, "memory_bytes": 1 << 29, "max_answer_bytes": 1 << 20, "max_processes": 8}
 
 
 async def test_a_model_runs_to_its_end_and_its_rows_are_kept(tmp_path):
@@ -29,14 +29,18 @@ async def test_a_model_runs_to_its_end_and_its_rows_are_kept(tmp_path):
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
-        ("aborts", "ended by signal SIGABRT"),
-        ("exits", "exited with status 3"),
         ("raises", "RuntimeError: no more ore"),
-        ("hangs", "did not finish its step within 2 s"),
+        ("hangs", "did not finish its step within 1 s"),
+        ("hangs_in_load", "did not finish its load within 1 s"),
+        ("hangs_in_checkpoint", "did not finish its step within 1 s"),
+        ("shuts_its_ears", "did not finish its step within 1 s"),
         ("floods_output", "printed more than"),
         ("floods_rows", "flooded the gateway"),
         ("floods_pipe", "flooded the gateway"),
         ("hogs", "MemoryError"),
+        ("grows", "MemoryError"),
+        ("multiplies", "too many processes"),
+        ("answers_twice", "spoke unasked"),
         ("undeclared", "'Surprise', which is not in the model's tables"),
         ("wrong_type", "column Number: 'three' is str, not int"),
         ("refuses", "the input was refused: ore: must be there"),
@@ -55,19 +59,64 @@ async def test_a_model_that_misbehaves_fails_its_own_run_and_no_other(tmp_path, 
         assert home.gateway.readiness()["status"] == "ready"
 
 
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [("aborts", "ended by signal SIGABRT"), ("exits", "exited with status 3"), ("leaves", "exited with status 0")],
+)
+async def test_a_model_whose_process_ends_is_interrupted_and_can_be_started_again(tmp_path, model, reason):
+    async with house(tmp_path, **FAST) as home:
+        await home.start_model(model)
+        view = await home.closed()
+        assert (view.run.status, view.run.closed_reason) == ("failed", "interrupted")
+        message = home.table("History", ("event", "==", "WorkflowFailed")).rows[0][-1]["message"]
+        assert message.startswith("interrupted after step 1 of 5") and reason in message
+        assert (await home.connection.dispatch(PlayRun(workflow_id="ore")))["outcome"] == "started"
+
+
+async def test_a_model_that_is_killed_goes_on_from_its_checkpoint_in_another_process(tmp_path):
+    async with house(tmp_path) as home:
+        source = {"duration": 40, "pace_s": 0.01, "checkpoint_every": 5}
+        started = await home.start_model("material_flow", input=source)
+        killed = []
+        for number in ("8", "20"):
+            await home.until(lambda number=number: home.view().tasks.get((number, "step")))
+            killed.append(home.models.child_pid(started["run_id"]))
+            os.kill(killed[-1], signal.SIGKILL)
+        view = await home.closed()
+        assert view.run.status == "completed" and killed[0] != killed[1]
+        restarts = home.table("History", ("event", "==", "ModelRestarted")).rows
+        assert [row[-1]["restarts"] for row in restarts] == [1, 2] and "SIGKILL" in restarts[0][-1]["message"]
+        await home.start_model("material_flow", "undisturbed", input={"duration": 40})
+        assert view.detail.output == (await home.closed("undisturbed")).detail.output
+        for name in ("Flows", "Stores", "Info", "Agents", "Finish"):
+            assert _without_id(home.table(name)) == _without_id(home.table(name, workflow_id="undisturbed")), name
+
+
+async def test_a_model_that_dies_again_and_again_is_given_up(tmp_path):
+    async with house(tmp_path, max_restarts=3) as home:
+        await home.start_model("dies_at_four")
+        view = await home.closed()
+        assert (view.run.status, view.run.closed_reason) == ("failed", "model_failed")
+        assert len(home.table("History", ("event", "==", "ModelRestarted")).rows) == 3
+        assert home.table("Numbers").rows == [(1,), (2,), (3,)]
+        message = home.table("History", ("event", "==", "WorkflowFailed")).rows[0][-1]["message"]
+        assert "SIGABRT" in message and "lost 3 times before" in message
+
+
 async def test_a_killed_child_is_noticed_and_named(tmp_path):
     async with house(tmp_path) as home:
         started = await home.start_model("counts", input={"steps": 10_000, "pace_s": 0.01})
         await home.until(lambda: home.table("Numbers").rows if "Numbers" in home.store.tables.names(started["run_id"]) else None)
         os.kill(home.models.child_pid(started["run_id"]), signal.SIGKILL)
         view = await home.closed()
-        assert view.run.status == "failed"
+        assert view.run.closed_reason == "interrupted"
         assert "SIGKILL" in home.table("History", ("event", "==", "WorkflowFailed")).rows[0][-1]["message"]
 
 
-async def test_the_processes_that_a_model_started_end_with_it(tmp_path):
+@pytest.mark.parametrize("model", ["leaves_a_child", "leaves_an_orphan"])
+async def test_the_processes_that_a_model_started_end_with_it(tmp_path, model):
     async with house(tmp_path) as home:
-        await home.start_model("leaves_a_child")
+        await home.start_model(model)
         await home.closed()
         message = home.table("History", ("event", "==", "WorkflowFailed")).rows[0][-1]["message"]
         descendant = int(re.search(r"descendant (\d+)", message)[1])
@@ -78,10 +127,23 @@ async def test_stopping_a_run_ends_its_child(tmp_path):
     async with house(tmp_path) as home:
         started = await home.start_model("hangs")
         await home.until(lambda: (2, "step") and home.view().tasks.get(("2", "step")))
-        pid = home.models.child_pid(started["run_id"])
+        keeper = home.models.child_pid(started["run_id"])
+        (model,) = Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()
+        assert home.table("Jobs").rows[-1][5] == model
         await home.connection.dispatch(StopRun(workflow_id="ore", mode=StopMode.KILL))
-        await home.until(lambda: not _alive(pid))
+        await home.until(lambda: not _alive(keeper) and not _alive(int(model)))
         assert home.view().run.status == "terminated"
+
+
+async def test_a_run_that_takes_longer_than_its_timeout_is_ended_with_its_child(tmp_path):
+    async with house(tmp_path) as home:
+        started = await home.start_model("hangs", options={"run_timeout_s": 1.0})
+        await home.until(lambda: home.view().tasks.get(("2", "step")))
+        keeper = home.models.child_pid(started["run_id"])
+        view = await home.closed()
+        assert (view.run.status, view.run.closed_reason) == ("failed", "timed_out")
+        assert home.table("History").rows[-1][2] == "WorkflowTimedOut"
+        await home.until(lambda: not _alive(keeper))
 
 
 async def test_children_wait_for_a_place_when_all_are_taken(tmp_path):
@@ -242,6 +304,8 @@ async def test_starts_that_make_no_sense_are_refused_before_anything_runs(tmp_pa
             (RefusedInput, {"name": "counts", "input": {"steps": 1 << 70}}),
             (RefusedInput, {"name": "counts", "source": {"folder": "/etc"}}),
             (RefusedInput, {"name": "counts", "options": {"repeating_actions": "all"}}),
+            (RefusedInput, {"name": "counts", "options": {"run_timeout_s": -1}}),
+            (RefusedInput, {"name": "counts", "options": {"execution_timeout_s": "1"}}),
         ]:
             with pytest.raises(error):
                 await home.start_model(**fields)

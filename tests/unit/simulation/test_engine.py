@@ -123,6 +123,34 @@ def test_a_kill_overrides_a_graceful_stop_under_way():
     assert run.event_names.count("StopRequested") == 2
 
 
+def test_a_run_timeout_ends_the_run_in_the_middle_of_a_step_also_after_a_restart():
+    run = PureRun({"run_timeout_s": 10, "execution_timeout_s": 3_600})
+    run.loaded(checkpoints=True)
+    run.clock.advance(9)
+    run.restart()
+    (timer,) = run.state.timers.values()
+    assert timer.fire_at == run.clock.now() + 1
+    run.send(FireTimer, timer_id=timer.timer_id)
+    assert run.state.run.is_open and timer.timer_id in run.state.timers
+    run.clock.advance(1)
+    run.send(FireTimer, timer_id=timer.timer_id)
+    assert (run.state.run.status, run.state.run.closed_reason) == ("failed", "timed_out") and run.effects == ["StopModel"]
+    assert run.events[-1].name == "WorkflowTimedOut" and run.events[-1].data["timeout_kind"] == "run_timeout"
+
+
+def test_a_lost_process_is_replaced_and_the_step_it_was_at_asked_for_again():
+    run = PureRun()
+    run.loaded(checkpoints=True)
+    run.stepped(1)
+    run.send(ModelFailed, reason="killed", lost=True)
+    assert run.effects == ["StartModel"] and run.changes.effects[0].resume_step == 1 and run.tasks["2"] == "running"
+    run.send(PauseRun)
+    run.loaded(pid=8, checkpoints=True)
+    assert run.effects == ["StepModel 2"] and run.state.jobs[("2", "step", 1)].job_id == "8"
+    run.stepped(2)
+    assert run.effects == [] and run.tasks["3"] == "waiting"
+
+
 def test_pace_and_repeating_sleeps_space_the_steps():
     run = PureRun()
     run.loaded(pace_s=1.5)

@@ -24,7 +24,7 @@ from triplane.commands.base import Command, RunCommand
 from triplane.commands.system import ContinueStep, FireTimer, ModelFailed, ModelStarted, ModelStepped
 from triplane.effects import StartModel, StepModel, StopModel
 from triplane.engines.base import Preparation, RunState, Step
-from triplane.engines.simulation import actions, steering
+from triplane.engines.simulation import actions, deadlines, steering
 from triplane.engines.simulation.reading import read_start
 from triplane.engines.simulation.settings import SimulationSettings
 from triplane.engines.simulation.state import STEP_NAME, Progress, name_of, progress_of
@@ -46,6 +46,11 @@ class SimulationEngine:
         EventType("StepCompleted", "A time step was computed and its rows are stored.", {"step": "int", "rows": "map: table → int"}),
         EventType("RegistrySet", "Tables were registered or deregistered.", {"tables": "list[str]", "all": "bool: nothing is registered"}),
         EventType("RepeatingActionsSet", "What is announced after every step was replaced.", {"actions": "list[[str, map]]"}),
+        EventType(
+            "ModelRestarted", "The model's process was lost; another one goes on from the last checkpoint.",
+            {"message": "str", "restarts": "int: so far", "step": "int: the last one recorded"},
+        ),
+        EventType("WorkflowTimedOut", "A deadline of the run passed.", {"timeout_kind": "str: run_timeout or execution_timeout"}),
         EventType("WorkflowCompleted", "All steps are done.", {"output": "map: the model's result"}),
         EventType("WorkflowFailed", "The model failed or was lost.", {"message": "str", "reason": "str: model_failed or interrupted"}),
         EventType("WorkflowCancelled", "The run was stopped after the step it was at.", {"reason": "str"}),
@@ -61,6 +66,7 @@ class SimulationEngine:
     async def prepare(self, start: StartRun, preparation: Preparation) -> Mapping[str, Any]:
         """Find the model and its input; see `read_start`."""
         _repeating_of(start.options)
+        deadlines.check(start.options)
         prepared = await read_start(start, preparation.definition_directories)
         # The input is kept with the run and sent to its child process.
         actions.check_storable(prepared["input"], "the input")
@@ -88,6 +94,7 @@ class SimulationEngine:
         tasks = {STEP_NAME: {"families": [], "title": "one time step"}}
         step.set_detail(options=options, definition={"title": title, "description": f"a simulation by {options['model']}", "tasks": tasks})
         step.emit("WorkflowStarted", {"workflow_type": state.run.workflow_type, "model": options["model"]})
+        deadlines.watch(state, step)
         self._start_model(state, step, -1)
 
     def _start_model(self, state: RunState, step: Step, resume_step: int) -> None:
@@ -102,10 +109,14 @@ class SimulationEngine:
                 return self._stepped(state, command, step)
             case ModelStarted():
                 return self._loaded(state, command, step)
+            case ModelFailed(reason=reason, lost=True):
+                return self._lost(state, step, reason)
             case ModelFailed(reason=reason):
                 return self._failed(state, step, reason, "model_failed")
             case FireTimer(timer_id=timer_id):
                 step.clear_timer(timer_id)
+                if timer_id == deadlines.TIMER:
+                    return self._overdue(state, step)
                 if timer_id == NEXT_STEP:
                     progress_of(state).due = 0.0
                     return self._advance(state, step)
@@ -151,6 +162,7 @@ class SimulationEngine:
         if progress.loaded:
             progress.ready = True
             if progress.computing:
+                steering.show_moved(state, step, progress.computing)
                 step.effect(StepModel(state.run.run_id, progress.computing))
                 return
         else:
@@ -192,6 +204,38 @@ class SimulationEngine:
         else:
             step.set_run(status_message=_progress_message(state))
             self._advance(state, step)
+
+    def _lost(self, state: RunState, step: Step, reason: str) -> None:
+        """The model's process is gone: take the model up again in another one, so long as that can lead anywhere."""
+        progress = progress_of(state)
+        if progress.loaded and not progress.checkpoints:
+            return self._interrupted(state, step, reason)
+        if progress.restarts >= self.settings.max_restarts:
+            often = f"; it was lost {progress.restarts} times before (engines.simulation.max_restarts)" if progress.restarts else ""
+            return self._failed(state, step, reason + often, "model_failed")
+        progress.restarts += 1
+        progress.ready = False
+        step.emit("ModelRestarted", {"message": reason, "restarts": progress.restarts, "step": progress.step})
+        self._start_model(state, step, progress.step if progress.loaded else -1)
+
+    def _interrupted(self, state: RunState, step: Step, reason: str) -> None:
+        progress = progress_of(state)
+        where = f"interrupted after step {progress.step} of {progress.steps}"
+        self._failed(state, step, f"{where}: {reason}; the model offers no checkpoints; start it again", "interrupted")
+
+    def _overdue(self, state: RunState, step: Step) -> None:
+        """A deadline of the run may be over: end it, as a durable run is ended."""
+        kind = deadlines.over(state, step.now)
+        if kind is None:
+            return deadlines.watch(state, step)
+        progress = progress_of(state)
+        if progress.computing:
+            steering.show_ended(state, step, progress.computing, "failed")
+        message = f"the simulation's {kind} timeout is over"
+        step.emit("WorkflowTimedOut", {"timeout_kind": f"{kind}_timeout", "message": message, **_loading(progress)})
+        step.effect(StopModel(state.run.run_id))
+        step.close("failed", reason="timed_out")
+        step.set_run(status_message=message)
 
     def _failed(self, state: RunState, step: Step, reason: str, word: str) -> None:
         progress = progress_of(state)
@@ -284,13 +328,9 @@ class SimulationEngine:
         """Take the model up again from its checkpoint; without one the run ends, for what its process knew is lost."""
         progress = progress_of(state)
         progress.ready = False
+        deadlines.watch(state, step)
         if progress.loaded and not progress.checkpoints:
-            steps = f"step {progress.step} of {progress.steps}"
-            self._failed(
-                state, step,
-                f"interrupted after {steps}: the gateway stopped, and the model offers no checkpoints; start it again", "interrupted",
-            )  # fmt: skip
-            return
+            return self._interrupted(state, step, "the gateway stopped")
         step.emit("RunRestarted")
         self._start_model(state, step, progress.step if progress.loaded else -1)
 

@@ -19,7 +19,15 @@ class SimulationSettings(BaseModel):
         1 << 20, "What a model may print in one step; beyond it the run fails.", unit="bytes", ge=1 << 10, le=1 << 30
     )
     memory_bytes: int = setting(
-        4 << 30, "Address space of one child process; 0 for no limit.", unit="bytes", ge=0
+        4 << 30, "Address space of each process of a simulation; 0 for no limit.", unit="bytes", ge=0
+    )
+    max_processes: int = setting(
+        32, "What one simulation may have running at once, with all that its model starts; beyond it the run fails.", ge=1, le=10_000
+    )
+    max_restarts: int = setting(
+        5,
+        "How often one run's model is taken up again when its process is lost. Beyond it the run fails.",
+        ge=0, le=1_000_000,
     )
     max_children: int = setting(64, "Child processes at once; further simulations wait for one to end.", ge=1, le=10_000)
     environment: tuple[str, ...] = setting(

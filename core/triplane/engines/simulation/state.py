@@ -22,6 +22,7 @@ class Progress:
         pace_s: the model's own wait between steps. due: when the next step may begin, wall-clock seconds.
         checkpoints: whether the model can be taken up again after its process is gone.
         held: steps that wait until they are released.
+        restarts: how often its process was lost, and another one took its place.
         pid: the child's process id, for people.
     """
 
@@ -35,6 +36,7 @@ class Progress:
     checkpoints: bool = False
     held: set[int] = field(default_factory=set)
     stop_reason: str | None = None
+    restarts: int = 0
     pid: int = 0
 
     @property
@@ -54,6 +56,7 @@ class Progress:
             "checkpoints": self.checkpoints,
             "held": sorted(self.held),
             "stop_reason": self.stop_reason,
+            "restarts": self.restarts,
         }
 
     @classmethod

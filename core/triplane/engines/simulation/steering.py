@@ -111,6 +111,13 @@ def show_begun(state: RunState, step: Step, number: int) -> None:
     step.prune_task(key_of(number - KEPT_STEPS))
 
 
+def show_moved(state: RunState, step: Step, number: int) -> None:
+    """Have a step seen in the process that took the place of another."""
+    job = state.jobs.get((*key_of(number), 1))
+    if job is not None:
+        step.put_job(evolve(job, job_id=str(progress_of(state).pid)))
+
+
 def show_ended(state: RunState, step: Step, number: int, word: str) -> None:
     """Have a step seen as `succeeded` or `failed`."""
     task = state.tasks.get(key_of(number))

@@ -1,6 +1,7 @@
 """Models that do, at step 2, what models should not; and `Counts`, which behaves."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -66,6 +67,41 @@ class Hangs(Counts):
         time.sleep(3_600)
 
 
+class HangsInLoad(Counts):
+    def load(self, source, simulation_id, recorder):
+        time.sleep(3_600)
+
+
+class HangsInCheckpoint(Counts):
+    checkpoint_every = 2
+
+    def checkpoint(self):
+        time.sleep(3_600)
+
+
+class ShutsItsEars(Counts):
+    """Does not hear any polite request to end, and hangs."""
+
+    def misbehave(self, recorder):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        time.sleep(3_600)
+
+
+class Leaves(Counts):
+    def misbehave(self, recorder):
+        os._exit(0)
+
+
+class DiesAtFour(Counts):
+    checkpoint_every = 1
+
+    def step(self, number, recorder):
+        super().step(number, recorder)
+        if number == 4:
+            os.abort()
+
+
 class FloodsOutput(Counts):
     def misbehave(self, recorder):
         while True:
@@ -93,6 +129,43 @@ class FloodsPipe(Counts):
 class Hogs(Counts):
     def misbehave(self, recorder):
         self.much = [bytearray(1 << 28) for _ in range(64)]
+
+
+class Grows(Counts):
+    """Takes a little more memory with every step."""
+
+    def step(self, number, recorder):
+        super().step(number, recorder)
+        self.kept = [*getattr(self, "kept", []), bytearray(200 << 20)]
+
+
+class Multiplies(Counts):
+    def misbehave(self, recorder):
+        for _ in range(12):
+            if os.fork() == 0:
+                time.sleep(3_600)
+        time.sleep(3_600)
+
+
+class AnswersTwice(Counts):
+    """Forks in the middle of a step, so that both go on."""
+
+    def misbehave(self, recorder):
+        os.fork()
+
+
+class LeavesAnOrphan(Counts):
+    """As `LeavesAChild`, but the process has a session, and no parent, of its own."""
+
+    def misbehave(self, recorder):
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                print("descendant", os.getpid(), file=sys.stderr, flush=True)
+                time.sleep(3_600)
+            os._exit(0)
+        time.sleep(0.2)
+        os.abort()
 
 
 class LeavesAChild(Counts):
