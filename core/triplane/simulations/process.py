@@ -44,6 +44,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
         self._transport: asyncio.SubprocessTransport | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._doing = ""
+        self._step: int | None = None
         self._printed = 0
         self._tail = b""
         self._exited = asyncio.Event()
@@ -74,7 +75,8 @@ class ChildProcess(asyncio.SubprocessProtocol):
         """Send a request; the answer must come within `timeout_s`. For how many `steps` it may print is the caller's to say."""
         if self.ended or self._transport is None:
             return
-        self._doing, self._printed = str(request["do"]), -self._settings.max_output_bytes * (steps - 1)
+        self._doing, self._step = str(request["do"]), request.get("step")
+        self._printed = -self._settings.max_output_bytes * (steps - 1)
         self._deadline = self._loop.call_later(timeout_s, self._late, timeout_s)
         stdin = cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0))
         stdin.write(encode(request))
@@ -109,6 +111,9 @@ class ChildProcess(asyncio.SubprocessProtocol):
         for message in messages:
             if self._deadline is None:
                 self._fail("the model's process spoke unasked")
+                return
+            if message.get("did") != "fail" and (message.get("did"), message.get("step")) != (self._doing, self._step):
+                self._fail(f"the model's process answered something else than the {self._doing} that it was asked for")
                 return
             self._deadline.cancel()
             self._deadline = None

@@ -40,7 +40,7 @@ async def test_a_model_runs_to_its_end_and_its_rows_are_kept(tmp_path):
         ("hogs", "MemoryError"),
         ("grows", "MemoryError"),
         ("multiplies", "too many processes"),
-        ("answers_twice", "spoke unasked"),
+        ("answers_twice", "the model"),
         ("undeclared", "'Surprise', which is not in the model's tables"),
         ("wrong_type", "column Number: 'three' is str, not int"),
         ("refuses", "the input was refused: ore: must be there"),
