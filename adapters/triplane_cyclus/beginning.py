@@ -8,7 +8,7 @@ from triplane.errors import NotSupported, RefusedInput
 from triplane.workflow_types import engine_of
 from triplane_cyclus.config import CyclusConfig
 from triplane_cyclus.frames import Message, encode
-from triplane_cyclus.plans import Ask, Handler, Load, Place, Plan, Submit
+from triplane_cyclus.plans import Ask, Handler, Load, Place, Plan, Say, Submit
 from triplane_cyclus.reading import find_run
 
 
@@ -17,6 +17,9 @@ def load(message: Message, place: Place, config: CyclusConfig) -> Plan:
     given = message.params.get("input")
     if not isinstance(given, str | dict | None):
         raise RefusedInput("input must be a simulation's name, an object with the model's input, or null")
+    if not isinstance(given, str) and not config.default_model:
+        problem = "there is nothing to load: this server was started without an input file, and params.input names no simulation"
+        return Say(loaded_frame(problem, message.echoed))
     command = StartRun(
         **place.address,
         engine="simulation",

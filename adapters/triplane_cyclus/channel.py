@@ -30,8 +30,8 @@ class Channel:
         connection: the adapter's own; a watcher must have shown that it may read the workflow before it joins.
     """
 
-    def __init__(self, connection: Connection, place: Place) -> None:
-        self._connection, self.place = connection, place
+    def __init__(self, connection: Connection, place: Place, on_echo: Callable[[Any], None] | None = None) -> None:
+        self._connection, self.place, self._on_echo = connection, place, on_echo
         self._loop = asyncio.get_running_loop()
         self.clients: set[Client] = set()
         self._shown: tuple[Any, ...] | None = None
@@ -151,6 +151,8 @@ class Channel:
 
     def repeat_echo(self, params: Mapping[str, Any]) -> Iterator[str | None]:
         check_params(REQUESTS["echo"], params)
+        if self._on_echo is not None:
+            self._on_echo(params["s"])
         yield encode("echo", {"s": params["s"]}, params["s"])
 
     def repeat_table_data(self, params: Mapping[str, Any]) -> Iterator[str | None]:

@@ -22,7 +22,9 @@ class CyclusConfig(BaseModel):
         "default", "The namespace whose runs are served; the wire has no namespaces of its own.", pattern=r"^[A-Za-z0-9._-]{1,128}$"
     )
     default_model: str = setting(
-        "material_flow", "The simulation that `load` starts: a definition's or a model's name.", min_length=1, max_length=128
+        "material_flow",
+        "The simulation that `load` starts: a definition's or a model's name; empty if `load` must name one.",
+        max_length=128,
     )
     default_workflow_id: str = setting(
         "cyclus-default", "The workflow that every path but `/runs/ID` is about.", pattern=r"^[A-Za-z0-9._:-]{1,128}$"
@@ -30,6 +32,16 @@ class CyclusConfig(BaseModel):
     repeating_actions: tuple[tuple[str, dict[str, Any]], ...] = setting(
         (), "What `load` has announced after every step: [event, params] pairs.", max_length=100
     )
+    initial_actions: tuple[tuple[str, dict[str, Any]], ...] = setting(
+        (),
+        "What is done as soon as this wire is up, one after another, as if a client had sent it: [event, params] pairs. "
+        "The answers wait for the first client, as far as `hold_messages` says.",
+        max_length=100,
+    )
+    hold_messages: int = setting(
+        0, "Messages about the default simulation that wait for the next client while nobody is connected, the newest.", ge=0, le=100_000
+    )
+    print_echoes: bool = setting(False, "Whether what `echo` says is printed on standard output too.")
     allowed_origins: tuple[str, ...] = setting(
         (), "Origins of web pages that may connect, besides loopback ones, such as `https://example.org`.", reload="hot", max_length=1_000
     )

@@ -1,13 +1,14 @@
 """Sockets and websockets: lets clients in, moves frames, closes what must be closed."""
 
 import asyncio
+import os
 import re
 from contextlib import suppress
 
 import structlog
 from aiohttp import WSMsgType, web
 
-from triplane.auth import AdapterSelf, BearerToken, Credential, LoopbackPeer
+from triplane.auth import AdapterSelf, BearerToken, Credential, LoopbackPeer, SocketOwner
 from triplane.commands.base import WORKFLOW_ID_PATTERN
 from triplane.connection import Connection
 from triplane.deltas import DeltaFilter
@@ -18,6 +19,8 @@ from triplane.origins import origin_allowed
 from triplane_cyclus.channel import Channel
 from triplane_cyclus.client import TRY_AGAIN_LATER, Client
 from triplane_cyclus.config import CyclusConfig
+from triplane_cyclus.desk import Desk
+from triplane_cyclus.echoes import EchoPrinter
 from triplane_cyclus.http_server import HttpServer
 from triplane_cyclus.plans import Place
 from triplane_cyclus.reading import find_run
@@ -56,6 +59,8 @@ class Listener:
         self._channels: dict[str, Channel] = {}
         self._clients: dict[Client, asyncio.Task[None]] = {}
         self._stopping = False
+        self._desk: Desk | None = None
+        self._echoes = EchoPrinter() if config.print_echoes else None
 
     async def start(self) -> None:
         """Listen.
@@ -70,6 +75,8 @@ class Listener:
         for one in listening:
             await web.SockSite(self._runner, one).start()
         self.endpoints = [f"ws://{self.config.host}:{listening[0].getsockname()[1]}/"]
+        if self.config.initial_actions or self.config.hold_messages:
+            self._open_desk()
 
     async def stop(self, deadline: float) -> None:
         """Answer what waits, close every client with 1001, and stop listening."""
@@ -89,8 +96,25 @@ class Listener:
             for task in late:
                 task.cancel()
         await self._runner.cleanup()
+        if self._desk is not None:
+            await self._desk.end()
         if self._own is not None:
             await self._own.close()
+        if self._echoes is not None:
+            await asyncio.to_thread(self._echoes.close)
+
+    def _open_desk(self) -> None:
+        # In the name of whoever owns this process, who wrote the config or the command line.
+        connection = self._gateway.open_connection("cyclus", "the command line", SocketOwner(os.geteuid()))
+        place = Place(self.config.namespace, self.config.default_workflow_id)
+        channel = self._channel(place)
+        self._desk = Desk(connection, self._session(place), self.config, channel.clients)
+        channel.clients.add(self._desk)
+        # Not before this wire is announced: what the actions print comes after the line that says so.
+        asyncio.get_running_loop().call_soon(self._desk.carry_out, self.config.initial_actions)
+
+    def _session(self, place: Place) -> Session:
+        return Session(self.config, place, self._echoes.show if self._echoes is not None else None)
 
     # ---- one request -----------------------------------------------------------------------------------------------
 
@@ -125,7 +149,7 @@ class Listener:
             heartbeat=self.config.ping_s, max_msg_size=self.config.max_message_bytes, compress=True, timeout=CLOSE_S
         )
         await ws.prepare(request)
-        client = Client(connection, Session(self.config, place), self.config, request.query.get("status") == "1")
+        client = Client(connection, self._session(place), self.config, request.query.get("status") == "1")
         task = asyncio.current_task()
         assert task is not None
         self._clients[client] = task
@@ -199,11 +223,19 @@ class Listener:
     # ---- channels --------------------------------------------------------------------------------------------------
 
     def _join(self, client: Client, place: Place) -> Channel:
+        channel = self._channel(place)
+        if self._desk is not None and self._desk.room_mates is channel.clients:
+            self._desk.hand_over(client)
+        channel.clients.add(client)
+        return channel
+
+    def _channel(self, place: Place) -> Channel:
         channel = self._channels.get(place.workflow_id)
         if channel is None:
             assert self._own is not None
-            channel = self._channels[place.workflow_id] = Channel(self._own, Place(place.namespace, place.workflow_id))
-        channel.clients.add(client)
+            on_echo = self._echoes.show if self._echoes is not None else None
+            channel = Channel(self._own, Place(place.namespace, place.workflow_id), on_echo)
+            self._channels[place.workflow_id] = channel
         return channel
 
     def _leave(self, client: Client, channel: Channel) -> None:

@@ -1,5 +1,8 @@
 """One client's events → plans of core commands and queries → frames. No I/O."""
 
+from collections.abc import Callable
+from typing import Any
+
 from pydantic import ValidationError
 
 from triplane.errors import GatewayError, InvalidFields, UnknownCommand
@@ -21,8 +24,8 @@ SHOWN_NAME = 80
 class Session:
     """Translates the events of one client; remembers only how much garbage came in a row."""
 
-    def __init__(self, config: CyclusConfig, place: Place) -> None:
-        self._config, self.place = config, place
+    def __init__(self, config: CyclusConfig, place: Place, on_echo: Callable[[Any], None] | None = None) -> None:
+        self._config, self.place, self._on_echo = config, place, on_echo
         self._garbage = 0
 
     def receive(self, raw: str | bytes) -> Plan:
@@ -38,11 +41,14 @@ class Session:
         self._garbage = 0
         try:
             check_params(declared, message.params)
-            return HANDLERS[message.event](message, self.place, self._config)
+            plan = HANDLERS[message.event](message, self.place, self._config)
         except GatewayError as refusal:
             return Say(error_frame(message.event, refusal, message.echoed))
         except ValidationError as invalid:
             return Say(error_frame(message.event, invalid_fields(invalid), message.echoed))
+        if self._on_echo is not None and message.event == "echo":
+            self._on_echo(message.params["s"])
+        return plan
 
     def _garbage_plan(self, answer: str) -> Plan:
         self._garbage += 1

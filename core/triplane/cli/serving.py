@@ -20,8 +20,11 @@ def serve_command(*, config: ConfigFile = None) -> int:
     return run_gateway(read_config(config), _announce)
 
 
-def run_gateway(config: Config, announce: Callable[[str], None]) -> int:
+def run_gateway(config: Config, announce: Callable[[str], None], plug_ins: PlugIns | None = None) -> int:
     """Serve with an event loop of its own; the exit code.
+
+    Args:
+        plug_ins: everything that is installed if absent.
 
     Raises:
         CommandFailure: it could not start.
@@ -29,7 +32,7 @@ def run_gateway(config: Config, announce: Callable[[str], None]) -> int:
     configure_logging(config.gateway.log_level, config.gateway.log_format)
     try:
         with asyncio.Runner(loop_factory=_loop_factory(config)) as runner:
-            return runner.run(serve(config, installed_plug_ins(), announce))
+            return runner.run(serve(config, plug_ins or installed_plug_ins(), announce))
     except ConfigError as error:
         lines = "\n".join(f"  {problem}" for problem in error.problems)
         raise CommandFailure(f"the config cannot be used:\n{lines}", ExitCode.USAGE) from error

@@ -3,7 +3,7 @@
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,13 +51,19 @@ def find_file(given: str | Path | None, environ: Mapping[str, str]) -> Path | No
     return next((path for place in PLACES if (path := Path(place).expanduser().absolute()).is_file()), None)
 
 
-def load(model: type[Config], file: Path | None, environ: Mapping[str, str] = os.environ) -> Config:
+def load(
+    model: type[Config],
+    file: Path | None,
+    environ: Mapping[str, str] = os.environ,
+    change: Callable[[dict[str, Any]], None] | None = None,
+) -> Config:
     """Read, override from the environment, and validate.
 
     Args:
         model: from `model_for`.
         file: the config file, or None for defaults and environment alone.
         environ: `TRIPLANE__SECTION__KEY` overrides the key; a value that begins with `[`, `{` or `"` is read as TOML, any other is text.
+        change: called with what file and environment say, section → key → value, to change it in place before it is validated.
 
     Raises:
         ConfigError: with all problems of file and environment together.
@@ -65,6 +71,8 @@ def load(model: type[Config], file: Path | None, environ: Mapping[str, str] = os
     raw = _read(file) if file else {}
     problems: list[Problem] = []
     origins = _override(raw, environ, problems)
+    if change is not None:
+        change(raw)
     _complete(model, raw)
     try:
         config = model.model_validate(raw, context=_context(file))

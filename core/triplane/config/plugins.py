@@ -1,6 +1,6 @@
 """What is installed: adapters, engines and models by entry point, and the config model that they make together."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Self
 
@@ -50,10 +50,13 @@ def load_group(group: str) -> dict[str, Any]:
     return found
 
 
-def load_adapters() -> dict[str, Any]:
-    """Every adapter by name. One that cannot be imported is a class with nothing but a `config_model` that refuses to be on."""
+def load_adapters(only: Collection[str] | None = None) -> dict[str, Any]:
+    """Every adapter by name, or only those named.
+
+    One that cannot be imported is a class with nothing but a `config_model` that refuses to be on.
+    """
     found: dict[str, Any] = {}
-    for point, plug_in, failure in _load(ADAPTERS):
+    for point, plug_in, failure in _load(ADAPTERS, only):
         if failure:
             section = type("UnloadableSection", (Unloadable,), {"reason": failure, "__module__": __name__})
             plug_in = type("UnloadableAdapter", (), {"name": point.name, "config_model": section})
@@ -61,8 +64,10 @@ def load_adapters() -> dict[str, Any]:
     return found
 
 
-def _load(group: str) -> Iterator[tuple[EntryPoint, Any, str]]:
+def _load(group: str, only: Collection[str] | None = None) -> Iterator[tuple[EntryPoint, Any, str]]:
     for point in sorted(entry_points(group=group), key=lambda point: point.name):
+        if only is not None and point.name not in only:
+            continue
         try:
             yield point, point.load(), ""
         except Exception as error:  # a plug-in's import may raise anything, and the operator must hear which one it was
