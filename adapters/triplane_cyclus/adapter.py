@@ -1,12 +1,16 @@
 """The adapter as the gateway sees it."""
 
-from typing import ClassVar
+import asyncio
+from importlib import import_module
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel
 
 from triplane.gateway import Gateway
 from triplane_cyclus.config import CyclusConfig
-from triplane_cyclus.listener import Listener
+
+if TYPE_CHECKING:
+    from triplane_cyclus.listener import Listener
 
 
 class CyclusAdapter:
@@ -14,6 +18,7 @@ class CyclusAdapter:
 
     name: ClassVar[str] = "cyclus"
     config_model: ClassVar[type[BaseModel]] = CyclusConfig
+    starts_slowly: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._listener: Listener | None = None
@@ -24,6 +29,10 @@ class CyclusAdapter:
         Raises:
             AdapterError
         """
+        # The websocket library takes a tenth of a second to load, in which the other wires serve.
+        await asyncio.to_thread(import_module, "triplane_cyclus.listener")
+        from triplane_cyclus.listener import Listener
+
         listener = Listener(gateway, config)
         await listener.start()
         self._listener = listener

@@ -16,7 +16,6 @@ from triplane_durable.config import DurableConfig
 from triplane_durable.contract import cluster_info
 from triplane_durable.frames import Request, Response, iso_time
 from triplane_durable.http import HttpRequest, HttpResponse, HttpServer
-from triplane_durable.openapi import document
 from triplane_durable.refusals import refusal
 from triplane_durable.session import Session
 
@@ -98,6 +97,9 @@ class Listener:
         if request.method == "GET" and segments == ("cluster", "info"):
             return _json(200, cluster_info(self._config, self._gateway.clock.now()))
         if request.method == "GET" and segments == ("openapi.json",):
+            # Here, because few ask for it, and every start would pay for it.
+            from triplane_durable.openapi import document
+
             return _json(200, document())
         if request.body and not _is_json(headers):
             return _json(415, {"reason": "unsupported_media_type", "message": "Send Content-Type: application/json."})

@@ -16,6 +16,7 @@ class Adapter(Protocol):
     Attributes:
         name: the config section `[adapters.<name>]`.
         config_model: what that section must look like.
+        starts_slowly (optional, False): the other wires start before it. Import what takes long in `start`, in another thread.
     """
 
     name: ClassVar[str]

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from triplane.asking import Ask
@@ -29,12 +30,16 @@ from triplane.requests import AnsweredRequests, digest_of
 from triplane.runtable import LiveRun, RunTable, current_run_of
 from triplane.service import SYSTEM, Caller, KeepsNamespaces, Screen, Screener, Service, relay
 from triplane.starts import Starter
-from triplane.store.interface import Slice, Store
+from triplane.store.interface import HistoryDamaged, Slice, Store, StoreBroken
 from triplane.subscriptions import DeltaHub
 from triplane.timers import TimerHeap
 
 log = logging.getLogger(__name__)
 
+LOADED_FIRST = 200
+"""Open runs that are recovered before anybody can connect; where there are more, the others follow in the background."""
+LOADED_PER_TURN = 8
+"""Those that are recovered between two turns of the loop: an interruption of a millisecond or two."""
 RETRY_S = 1.0
 """How long the core waits before it sends a timer or an effect again that could not be taken now."""
 
@@ -63,7 +68,7 @@ class Bus:
     ) -> None:
         self.store, self.clock, self.engines, self.services = store, clock, engines, services
         self.namespaces, self.definitions = starter.namespaces, starter.definitions
-        self.runs = RunTable(store, engines)
+        self.runs = RunTable(store, engines, self._recover)
         self.hub = DeltaHub(store.last_cursor())
         self.timers = TimerHeap(clock, self._fire_timer)
         self.closings = Closings()
@@ -76,29 +81,52 @@ class Bus:
         self._by_effect: dict[type[Effect], Service] = {e: s for s in services for e in s.effects}
         self._screens: dict[type[Command], Screen] = {c: s.screen for s in services if isinstance(s, Screener) for c in s.screened}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._on_broken, self._draining = on_broken, False
 
     # ---- life cycle ------------------------------------------------------------------------------------------------
 
     async def start(self) -> int:
-        """Start the services, then take up every open run again. Returns how many there were."""
+        """Start the services and take up every open run again, the later ones of very many after this returns.
+
+        A command for a run that was not reached yet has it loaded and recovered first. Returns how many are open.
+
+        Raises:
+            HistoryDamaged, StoreBroken: one of the first cannot be read.
+        """
         for service in self.services:
             await service.start(self)
         run_ids = self.store.runs.open_run_ids()
-        for number, run_id in enumerate(run_ids):
-            try:
-                live = self.runs.open(run_id)
-                if live is not None:
-                    self._recover(live)
-            except GatewayError as error:
-                log.warning("run_not_recovered: %s: %s", run_id, error)
-            if number % 100 == 99:
-                await asyncio.sleep(0)
-        # Whoever connects from now on finds every effect of the recovery begun.
+        self.runs.unloaded = dict.fromkeys(run_ids)
+        self._load_some(LOADED_FIRST)
+        if self.runs.unloaded:
+            self.spawn(self._load_rest(), "take up open runs")
+        # Whoever connects from now on finds every effect of that recovery begun.
         await self._committer.drain()
         return len(run_ids)
 
+    def _load_some(self, count: int) -> None:
+        """Recover so many of the runs that nobody has asked for, oldest first."""
+        for run_id in list(islice(self.runs.unloaded, count)):
+            self._load(run_id)
+
+    def _load(self, run_id: str) -> None:
+        try:
+            self.runs.open(run_id)
+        except GatewayError as error:
+            self.runs.unloaded.pop(run_id, None)
+            log.warning("run_not_recovered: %s: %s", run_id, error)
+
+    async def _load_rest(self) -> None:
+        try:
+            while self.runs.unloaded and not self._draining:
+                self._load_some(LOADED_PER_TURN)
+                await asyncio.sleep(0)
+        except (HistoryDamaged, StoreBroken) as error:
+            self._on_broken(error)
+
     async def drain(self) -> None:
         """Stop what moves by itself and answer all that waits."""
+        self._draining = True
         self.timers.stop()
         for service in self.services:
             await service.drain()
@@ -156,7 +184,7 @@ class Bus:
         return self.closings.wait(run_id)
 
     def open_runs(self) -> list[str]:
-        return [run_id for run_id, live in self.runs.live.items() if live.state.run.is_open]
+        return [*(run_id for run_id, live in self.runs.live.items() if live.state.run.is_open), *self.runs.unloaded]
 
     def open_entities(self) -> Iterable[Run]:
         return (live.state.run for live in self.runs.live.values() if live.state.run.is_open)
@@ -164,6 +192,7 @@ class Bus:
     def figures(self) -> dict[str, int]:
         return {
             "runs_in_memory": len(self.runs.live),
+            "runs_not_loaded": len(self.runs.unloaded),
             "timers_set": len(self.timers),
             "commits": self._committer.groups,
             "commands_committed": self._committer.slices,
@@ -380,14 +409,10 @@ class Bus:
 
     def _reload(self, run_ids: set[str]) -> None:
         for run_id in run_ids:
-            try:
-                live = self.runs.open(run_id)
-                if live is not None:
-                    self._recover(live)
-            except GatewayError as error:
-                log.warning("run_not_reloaded: %s: %s", run_id, error)
+            self._load(run_id)
 
     def _recover(self, live: LiveRun) -> None:
+        """What a run needs that was just loaded: its alarms set, and the effects of all that is open said again."""
         for timer in live.state.timers.values():
             self.timers.set(live.state.run.run_id, timer.timer_id, timer.fire_at)
         step = Step(live.state, self.clock.now(), SYSTEM.wire, SYSTEM.principal)

@@ -28,11 +28,11 @@ class Collector:
     def __init__(self, work_done: Callable[[], int], monotonic: Callable[[], float] = time.monotonic) -> None:
         self._work_done, self._monotonic = work_done, monotonic
         self._seen = -1
-        self._last = monotonic()
+        self._last, self._looked = monotonic(), False
 
     def start(self) -> None:
         """From now on what survives one look is not looked at again before the next look at everything."""
-        gc.collect()
+        # No look before: modules are not garbage, and a gateway that is being waited for has no time for it.
         gc.freeze()
         gc.set_threshold(YOUNG, 1_000_000, 1_000_000)
         gc.callbacks.append(_keep_survivors)
@@ -51,11 +51,16 @@ class Collector:
             self.look()
 
     def look(self) -> bool:
-        """Look at everything if nothing happened since the last call, or it is long ago. Returns whether it did."""
+        """Look at everything if nothing happened since the last call and it is a while ago, or it is long ago. Returns whether it did.
+
+        The first quiet moment is always taken, for what starting left behind.
+        """
         done, now = self._work_done(), self._monotonic()
         idle, self._seen = done == self._seen, done
-        if now - self._last < (IDLE_EVERY_S if idle else AT_LEAST_EVERY_S):
+        wait_s = (IDLE_EVERY_S if self._looked else 0.0) if idle else AT_LEAST_EVERY_S
+        if now - self._last < wait_s:
             return False
+        self._looked = True
         gc.unfreeze()
         gc.collect()
         gc.freeze()

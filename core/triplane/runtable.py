@@ -2,7 +2,7 @@
 
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from triplane.commands.base import RunCommand
@@ -61,11 +61,21 @@ class StepGuard:
 
 
 class RunTable:
-    """Finds runs by id and workflows' newest runs by name, in memory first, then in the store."""
+    """Finds runs by id and workflows' newest runs by name, in memory first, then in the store.
 
-    def __init__(self, store: Store, engines: Mapping[str, Engine], closed_views: int = 1_000) -> None:
-        self._store, self._engines, self._closed_views = store, engines, closed_views
+    Args:
+        recover: takes up again what an open run was about that has just been loaded; nothing is done to the run before.
+
+    Attributes:
+        live: runs in memory. unloaded: ids of open runs that nobody has asked for since the start.
+    """
+
+    def __init__(
+        self, store: Store, engines: Mapping[str, Engine], recover: Callable[[LiveRun], None], closed_views: int = 1_000
+    ) -> None:
+        self._store, self._engines, self._recover, self._closed_views = store, engines, recover, closed_views
         self.live: dict[str, LiveRun] = {}
+        self.unloaded: dict[str, None] = {}
         self._current: dict[tuple[str, str], str] = {}
         self._closed: OrderedDict[str, RunView] = OrderedDict()
 
@@ -140,7 +150,7 @@ class RunTable:
         return view
 
     def open(self, run_id: str) -> LiveRun | None:
-        """The run with its working state, loaded if need be; None if there is no such run or it is closed.
+        """The run with its working state, loaded and recovered if need be; None if there is no such run or it is closed.
 
         Raises:
             CannotNow: its state is being reloaded after a failure, or its engine is not there.
@@ -156,10 +166,17 @@ class RunTable:
         if run_id in self._closed:
             return None
         stored = self._store.runs.load(run_id)
+        self.unloaded.pop(run_id, None)
         if stored is None or not stored.run.is_open:
             return None
         live = self.load(stored)
         self.add(live)
+        try:
+            self._recover(live)
+        except BaseException:
+            # Whoever asks for it next finds it as it is on disk, and has it recovered.
+            self.drop(run_id)
+            raise
         return live
 
     def state_of(self, stored: StoredRun) -> RunState:
@@ -188,7 +205,7 @@ class RunTable:
         )
 
     def load(self, stored: StoredRun) -> LiveRun:
-        """A live run from what is stored; the caller adds it and has it recovered."""
+        """A live run from what is stored."""
         engine = self._engine(stored.run)
         state = self.state_of(stored)
         engine.load(state)

@@ -4,7 +4,7 @@ import asyncio
 import resource
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from triplane.adapter import Adapter, AdapterError
@@ -43,7 +43,7 @@ async def serve(
         The exit code: 0 after an ordered stop, 1 if the store failed.
 
     Raises:
-        CannotServe, ConfigError: before anything was served.
+        CannotServe, ConfigError: something of it cannot be started; what other wires accepted until then is on disk.
     """
     check_reach(config, plug_ins.adapters)
     authenticator = authenticator_for(config)
@@ -85,11 +85,15 @@ async def _serve_from(
     collector = Collector(lambda: gateway.bus.hub.cursor)
     starting = "the store"
     try:
-        open_runs = await gateway.start()
+        # From now on there is much that lives long: runs that are loaded should not be walked again and again.
         collector.start()
+        open_runs = await gateway.start()
         gateway.spawn(collector.run(), "collector")
         log.info("store_opened", data_dir=str(config.gateway.data_dir), open_runs=open_runs)
-        for name in config.enabled_adapters():
+        wires = in_order(config.enabled_adapters(), plug_ins.adapters)
+        for name in wires:
+            gateway.part(name, False)
+        for name in wires:
             if stop.is_set():
                 break
             starting = f"the wire {name}"
@@ -100,8 +104,8 @@ async def _serve_from(
         if not stop.is_set():
             house.begin_jobs()
             # Not before every wire is up: what cannot be served whole must not look as if it were.
-            for name, adapter in started.items():
-                announce(f"{name}: ready at {', '.join(adapter.endpoints()) or 'no address yet'}")
+            for name in sorted(started):
+                announce(f"{name}: ready at {', '.join(started[name].endpoints()) or 'no address yet'}")
             announce(f"triplane: ready, with {open_runs} open run{'' if open_runs == 1 else 's'} from {config.gateway.data_dir}")
             await stop.wait()
     except (AdapterError, HistoryDamaged, StoreBroken, OSError) as error:
@@ -114,6 +118,11 @@ async def _serve_from(
         return 1
     announce("triplane: stopped")
     return 0
+
+
+def in_order(names: Iterable[str], adapters: Mapping[str, Any]) -> list[str]:
+    """Adapters in the order in which they start: those that say `starts_slowly = True` after the others, which serve meanwhile."""
+    return sorted(names, key=lambda name: getattr(adapters[name], "starts_slowly", False))
 
 
 def check_reach(config: Config, adapters: Mapping[str, Any]) -> None:

@@ -71,11 +71,11 @@ class BusPort(Protocol):
         ...
 
     def open_runs(self) -> list[str]:
-        """Ids of all open runs in memory."""
+        """Ids of all open runs."""
         ...
 
     def open_entities(self) -> Iterable[Run]:
-        """The newest state of all open runs; read it at once, it changes with every step."""
+        """The newest state of all open runs in memory; read it at once, it changes with every step."""
         ...
 
     def figures(self) -> dict[str, int]:

@@ -96,7 +96,7 @@ async def test_a_directory_that_is_somebody_elses_is_never_touched_and_the_run_g
     before = _tree(path)
     async with CylcHouse(tmp_path) as house:
         await start(house, "neighbour")
-        manager = house.adapter._manager
+        manager = house.adapter._wire._manager
         await eventually("the run is known to go without", lambda: manager.without)
         assert "nothing there was touched" in manager.without[house.run.run_id]
         await house.gateway.bus.send(StopRun(workflow_id=house.workflow_id))

@@ -7,7 +7,7 @@ from unit.core.counting import CountingEngine
 
 async def test_a_run_on_disk_is_found_before_its_commit_is_announced(house):
     await house.connect().dispatch(StartRun(workflow_id="w", engine="counting", workflow_type="demo"))
-    table = RunTable(house.store, {"counting": CountingEngine()})
+    table = RunTable(house.store, {"counting": CountingEngine()}, lambda live: None)
     run_id = house.store.runs.current_run_id("default", "w")
     live = table.load(house.store.runs.load(run_id))
     live.view = None

@@ -110,7 +110,7 @@ async def test_a_run_of_another_namespace_is_not_served_and_its_jobs_are_told_wh
 async def test_a_burst_too_large_for_its_queue_is_caught_up_with(tmp_path):
     async with CylcHouse(tmp_path, limits={"subscription_queue": 3}) as house:
         await house.face()
-        face = house.adapter._manager.faces[house.run.run_id]
+        face = house.adapter._wire._manager.faces[house.run.run_id]
         names = [f"1/{name}" for name in "abc"]
         burst = [HoldTasks(workflow_id=house.workflow_id, task_globs=(name,)) for name in names]
         start = StartRun(workflow_id="second", engine="still", workflow_type="still")
@@ -137,7 +137,7 @@ async def test_a_run_for_which_no_port_is_left_gets_its_face_when_one_is_free_ag
     async with CylcHouse(tmp_path, ports=(first, second)) as house:
         await house.face()
         await house.gateway.bus.send(StartRun(workflow_id="second", engine="still", workflow_type="still"))
-        manager = house.adapter._manager
+        manager = house.adapter._wire._manager
         await eventually("it is known to go without", lambda: manager.without)
         (reason,) = manager.without.values()
         assert f"between {first} and {second}; widen adapters.cylc.ports" in reason
@@ -150,7 +150,7 @@ async def test_a_run_whose_name_was_taken_gets_its_face_when_the_folder_is_moved
     monkeypatch.setattr(manager_module, "RETRY_S", 0.1)
     (tmp_path / "cylc-run" / "conformance").mkdir(parents=True)
     async with CylcHouse(tmp_path) as house:
-        manager = house.adapter._manager
+        manager = house.adapter._wire._manager
         await eventually("it is known to go without", lambda: manager.without)
         (tmp_path / "cylc-run" / "conformance").rename(tmp_path / "aside")
         await house.face()

@@ -30,7 +30,7 @@ from triplane.store.sqlite.tables import SqliteTableStore
 from triplane.store.sqlite.workers import SqliteWorkerStore
 from triplane.store.sqlite.writer import SqliteWriter
 
-WARM_AT_ONCE = 50_000
+WARM_AT_ONCE = 1_000
 """Workflow ids that are read in before the store is open; what is more is for `RunStore.warm`, later."""
 
 
