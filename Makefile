@@ -54,3 +54,4 @@ schemas: $(STAMP)
 	$(BIN)/python -m triplane.documents schemas/triplane_schemas/core
 	$(BIN)/python -m triplane_schemas.generate
 	$(BIN)/python -m triplane_durable.openapi schemas/triplane_schemas/durable/openapi.json
+	$(BIN)/python -m triplane_cyclus.asyncapi schemas/triplane_schemas/cyclus/asyncapi.json
