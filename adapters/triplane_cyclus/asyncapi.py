@@ -137,7 +137,9 @@ def _request(event: RequestEvent) -> dict[str, Any]:
         "payload": {
             "type": "object",
             "required": required,
-            "properties": {"event": {"const": event.name}, "params": params, "id": {**IDENTITY, "description": "Said back with the answer."}},
+            "properties": {
+                "event": {"const": event.name}, "params": params, "id": {**IDENTITY, "description": "Said back with the answer."},
+            },
         },
         "x-source": event.source,
         **({"x-repeatable": True} if event.repeatable else {}),

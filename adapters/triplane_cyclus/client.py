@@ -17,11 +17,13 @@ from triplane_cyclus.config import CyclusConfig
 from triplane_cyclus.deltas import delta_frame, gap_frame
 from triplane_cyclus.frames import error_frame, heartbeat
 from triplane_cyclus.outbox import Outbox
-from triplane_cyclus.plans import HangUp, Load, Plan, Read, ReadPages, Say, Sleep, Submit
+from triplane_cyclus.plans import HangUp, Load, Place, Plan, Read, ReadPages, Say, Sleep, Submit
+from triplane_cyclus.resuming import Replay
 from triplane_cyclus.session import Session, invalid_fields
 
 log = structlog.get_logger(room="cyclus")
 
+GOING_AWAY = 1001
 TRY_AGAIN_LATER = 1013
 HEARTBEAT = "heartbeat"
 
@@ -49,6 +51,8 @@ class Client:
         room: set while further requests can be taken in.
         closing: (code, reason) once the connection is to be closed.
         on_cut: called when the client is closed because it does not read.
+        replay, session_name: where the client can be resumed, what was sent to it and its id.
+        attached: whether somebody is there to read.
     """
 
     def __init__(self, connection: Connection, session: Session, config: CyclusConfig, wants_status: bool) -> None:
@@ -66,7 +70,16 @@ class Client:
         self._deltas: Subscription | None = None
         self._deltas_wait = False
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self.replay: Replay | None = None
+        self.session_name: str | None = None
+        self.attached = True
+        self._heartbeat = heartbeat(config.heartbeat_s)
         self._beat()
+
+    @property
+    def place(self) -> Place:
+        """What the client watches."""
+        return self.session.place
 
     # ---- in --------------------------------------------------------------------------------------------------------
 
@@ -245,8 +258,32 @@ class Client:
                 self.on_cut()
 
     def _beat(self) -> None:
-        self.push(heartbeat(self._config.heartbeat_s), HEARTBEAT)
-        self._timers["heartbeat"] = self._loop.call_later(self._config.heartbeat_s, self._beat)
+        if self.attached:
+            self.push(self._heartbeat, HEARTBEAT)
+        self._timers[HEARTBEAT] = self._loop.call_later(self._config.heartbeat_s, self._beat)
+
+    def outgoing(self, text: str) -> str:
+        """A frame as it is sent: numbered where the client can be resumed. A heartbeat never is, for nobody misses an old one."""
+        return text if self.replay is None or text is self._heartbeat else self.replay.number(text)
+
+    def detach(self) -> None:
+        """Nobody is there to read: what is said waits, within the limits of what is kept for a resume."""
+        self.attached = False
+        self.outbox.withdraw(HEARTBEAT)
+        self.outbox.limit(self._config.resume_messages, self._config.resume_bytes)
+
+    def attach(self) -> None:
+        """Somebody reads again."""
+        self.attached = True
+        self.outbox.limit(self._config.send_queue, self._config.send_queue_bytes)
+        self._timers.pop(HEARTBEAT).cancel()
+        self._beat()
+
+    def abandon(self) -> None:
+        """Nobody came back to read."""
+        self.close(GOING_AWAY, "nobody came back")
+        if self.on_cut is not None:
+            self.on_cut()
 
     def follow(self, subscription: Subscription) -> None:
         """Push every change that the subscription gives."""
@@ -267,7 +304,7 @@ class Client:
             return
         try:
             for item in self._deltas.drain():
-                self.push(delta_frame(item) if isinstance(item, Delta) else gap_frame(item))
+                self.push(delta_frame(item) if isinstance(item, Delta) else gap_frame(item.after, item.until))
         except SlowConsumer as error:
             self.close(TRY_AGAIN_LATER, f"resume with after={error.details.get('cursor')}")
 
@@ -285,7 +322,7 @@ class Client:
 
     async def end(self) -> None:
         """The connection is gone; accepted commands stay accepted."""
-        self.close(1001, "gone")
+        self.close(GOING_AWAY, "gone")
         for timer in self._timers.values():
             timer.cancel()
         await self.connection.close()

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from triplane.config.model import setting
+from triplane.config.model import ConfigPath, setting
 from triplane_cyclus.events import REPEATABLE
 
 
@@ -56,6 +56,20 @@ class CyclusConfig(BaseModel):
         20_000.0, "Messages of one client over time; what comes faster is read later.", unit="1/second", gt=0
     )
     max_sleep_s: float = setting(60.0, "Longest `sleep` that a client may ask for.", unit="seconds", ge=0, le=86_400)
+    resume_s: float = setting(
+        30.0, "How long a client that asked for it (`?resume=new`) is waited for when its connection breaks.",
+        unit="seconds", ge=0, le=3_600,
+    )  # fmt: skip
+    resume_sessions: int = setting(200, "Clients at once that can be resumed.", ge=0, le=100_000)
+    resume_messages: int = setting(1_000, "The last messages kept of each such client, to be sent again.", ge=1, le=1_000_000)
+    resume_bytes: int = setting(1 << 20, "The same in characters.", unit="characters", ge=1 << 10, le=1 << 30)
+    certificate_file: ConfigPath | None = setting(
+        None, "A certificate chain (PEM): the wire then speaks TLS (`wss://`). A changed file is used for new connections."
+    )
+    key_file: ConfigPath | None = setting(None, "Its private key (PEM), if it is not in the same file.", secret=True)
+    token_names: tuple[str, ...] = setting(
+        (), "Which of `[[auth.tokens]]` may connect to this wire, by name; where none is named, all may.", max_length=1_000
+    )
     server_shutdown: bool = setting(
         False, "Whether a client's `shutdown` ends the whole gateway, not its run alone; the client must be an admin."
     )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from triplane.deltas import Delta, Gap
+from triplane.deltas import Delta
 from triplane.entities import Job, Run, Task
 from triplane_cyclus.frames import encode, encode_with
 from triplane_cyclus.orients import dump
@@ -36,9 +36,14 @@ def delta_frame(delta: Delta) -> str:
     return encode_with("delta", params, dump(data))
 
 
-def gap_frame(gap: Gap) -> str:
-    """`gap`: changes that are not to be had any more; read the tables anew."""
-    return encode("gap", {"after": gap.after, "until": gap.until}, None)
+def gap_frame(after: int, until: int) -> str:
+    """`gap`: changes, or messages, that are not to be had any more; read the tables anew."""
+    return encode("gap", {"after": after, "until": until}, None)
+
+
+def session_frame(name: str, seq: int, resumed: bool) -> str:
+    """`session`: by what the connection can be resumed. What follows has numbers greater than `seq`."""
+    return encode("session", {"session": name, "seq": seq, "resumed": resumed}, None)
 
 
 def status_frame(run: Run) -> str:

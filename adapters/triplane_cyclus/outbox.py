@@ -23,6 +23,12 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._queue)
 
+    def withdraw(self, word: str) -> None:
+        """Take back what was queued under that word, if it still waits."""
+        text = self._queue.pop(word, None)
+        if text is not None:
+            self._characters -= len(text)
+
     def put(self, text: str, replaces: str | None = None) -> bool:
         """Queue a frame.
 
@@ -48,6 +54,10 @@ class Outbox:
             self._characters += len(text)
             self._wake.set()
         return True
+
+    def limit(self, max_messages: int, max_characters: int) -> None:
+        """Change the limits; what waits stays."""
+        self._max_messages, self._max_characters = max_messages, max_characters
 
     def close(self) -> None:
         """Take nothing in any more; what waits can still be sent."""

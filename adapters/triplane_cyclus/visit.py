@@ -1,0 +1,111 @@
+"""One websocket for as long as it lasts: frames in to the client's queue, frames out of it."""
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+
+import structlog
+from aiohttp import WSMsgType, web
+
+from triplane.gateway import Gateway
+from triplane.limits import TokenBucket
+from triplane_cyclus.client import GOING_AWAY, Client
+
+log = structlog.get_logger(room="cyclus")
+
+TURN_MESSAGES = 32
+"""Messages taken from one client before others get a turn."""
+TOO_FAST_S = 0.01
+"""How long nothing is read from a client that sends too fast."""
+CLOSE_S = 1.0
+"""How long a client may take to read a close frame before its connection is cut."""
+RESUMED_ELSEWHERE = 1008
+SAID_GOODBYE = 1000
+
+
+class Visit:
+    """A client's websocket.
+
+    Attributes:
+        superseded: the client was resumed on another one.
+    """
+
+    def __init__(self, gateway: Gateway, request: web.BaseRequest, ws: web.WebSocketResponse, client: Client) -> None:
+        self._gateway, self._request, self._ws, self.client = gateway, request, ws, client
+        self._writer: asyncio.Task[None] | None = None
+        self.superseded = False
+
+    async def run(self, preamble: Iterable[str], messages_per_s: float) -> None:
+        """Read and write until either side ends it.
+
+        Args:
+            preamble: frames that are sent first.
+        """
+        self.client.on_cut = self.cut
+        self._writer = asyncio.get_running_loop().create_task(self._write(preamble))
+        await self._read(messages_per_s)
+
+    async def _read(self, messages_per_s: float) -> None:
+        count, clock, client = 0, self._gateway.clock, self.client
+        bucket = TokenBucket(messages_per_s, max(1.0, messages_per_s), clock.monotonic())
+        async for message in self._ws:
+            while not bucket.take(clock.monotonic()):
+                await asyncio.sleep(TOO_FAST_S)
+            if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY) or client.closing is not None or self.superseded:
+                return
+            client.receive(message.data)
+            if not client.room.is_set():
+                await client.room.wait()
+            count += 1
+            if count % TURN_MESSAGES == 0:
+                await asyncio.sleep(0)
+
+    async def _write(self, preamble: Iterable[str]) -> None:
+        """Send what the client is to get, then close as the client is to be closed."""
+        client, ws = self.client, self._ws
+        try:
+            for text in preamble:
+                await ws.send_str(text)
+            while (text_or_end := await client.outbox.take()) is not None:
+                await ws.send_str(client.outgoing(text_or_end))
+                client.sent()
+        except (ConnectionError, RuntimeError) as error:
+            log.debug("client_gone", peer=client.connection.peer, reason=str(error))
+        await self._close(*(client.closing or (GOING_AWAY, "")))
+
+    @property
+    def may_return(self) -> bool:
+        """Whether the client's connection broke, rather than being ended by either side."""
+        return self.client.replay is not None and self.client.closing is None and self._ws.close_code != SAID_GOODBYE
+
+    async def leave(self) -> None:
+        """Write no more; what was not written yet stays with the client."""
+        if self._writer is not None:
+            self._writer.cancel()
+            await asyncio.gather(self._writer, return_exceptions=True)
+
+    async def finish(self) -> None:
+        """Let what the client was told last (why it is closed) still leave."""
+        if self._writer is not None:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._writer, CLOSE_S * 3)
+
+    async def give_way(self) -> None:
+        """The client reads on another websocket from now on."""
+        self.superseded = True
+        await self.leave()
+        self._gateway.spawn(self._close_and_abort(RESUMED_ELSEWHERE, "resumed on another connection"), "close a resumed connection")
+
+    def cut(self) -> None:
+        """Close a client that does not read: with a reason if it can be told one, else without."""
+        log.warning("slow_client_closed", peer=self.client.connection.peer)
+        self._gateway.spawn(self._close_and_abort(*(self.client.closing or (GOING_AWAY, ""))), "cut a slow client")
+
+    async def _close_and_abort(self, code: int, reason: str) -> None:
+        await self._close(code, reason)
+        if self._request.transport is not None:
+            self._request.transport.abort()
+
+    async def _close(self, code: int, reason: str) -> None:
+        with suppress(asyncio.TimeoutError, ConnectionError, RuntimeError):
+            await asyncio.wait_for(self._ws.close(code=code, message=reason.encode()), CLOSE_S)
