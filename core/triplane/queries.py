@@ -185,8 +185,8 @@ class ReadTable(RunQuery):
         table: a model's own table first; else `Tasks`, `Jobs`, `History` of any run; `triplane.<name>` always the latter.
         conditions: (column, operator, value) triples, all of which must hold; operators `== != < <= > >=`.
         offset, limit: of the rows that pass.
-        from_row, scan: look only at rows of this number and higher, and at so many at most; `TableData.next_row` says
-            where to go on. For reading a large table in portions while others get their turn.
+        from_row, scan: look only at rows of this number and higher, and at so many at most, fewer where rows are large;
+            `TableData.next_row` says where to go on. For reading a large table in portions while others get their turn.
     """
 
     name: ClassVar[str] = "read_table"
@@ -203,14 +203,19 @@ class ReadTable(RunQuery):
 class TableData:
     """Columns as (name, type) pairs; `index` the original row numbers; rows in column order.
 
-    `next_row` is None where all rows were looked at.
+    Attributes:
+        next_row: the first row that was not looked at: where a further query goes on.
+        at_end: there was no such row. Never said when `limit` rows were found.
+        append_only: rows that were read stay as they are, new ones come behind them.
     """
 
     table: str
     columns: tuple[tuple[str, str], ...]
     index: list[int]
     rows: list[tuple[Any, ...]]
-    next_row: int | None = None
+    next_row: int = 0
+    at_end: bool = True
+    append_only: bool = False
 
 
 class ListWorkers(Query):

@@ -36,12 +36,12 @@ from triplane.queries import (
     TableNames,
     ViewPage,
 )
-from triplane.recentrows import RecentRows
 from triplane.runtable import RunTable
 from triplane.schedules.entities import ScheduleHistoryPage
 from triplane.schedules.searching import find_schedules
 from triplane.store.interface import RunFilter, Store
-from triplane.tables import read_table, table_names
+from triplane.tables.pages import TablePages
+from triplane.tables.reading import read_table, table_names
 from triplane.visibility.definitions import AttributeDefinitions
 from triplane.visibility.language import read_search
 
@@ -60,7 +60,7 @@ class Reads:
     ) -> None:
         self._store, self._runs, self._namespaces, self._clock, self._definitions = store, runs, namespaces, clock, definitions
         self._bridges = bridges
-        self._recent = RecentRows(store)
+        self._pages = TablePages(store)
 
     def answer(self, query: Query, principal: Principal) -> Any:
         """The query's value.
@@ -77,7 +77,7 @@ class Reads:
             case ReadHistory():
                 return self._history(query)
             case ReadTable():
-                return read_table(self.view(query), self._store, query, self._recent)
+                return read_table(self.view(query), self._store, query, self._pages)
             case ListStreams():
                 run_id = self.view(query).run.run_id
                 return [s for s in self._store.streams.of_run(run_id) if query.stream_name in (None, s.name)]

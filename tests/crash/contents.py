@@ -36,6 +36,17 @@ def contents(store: Store) -> dict[str, Any]:
     }
 
 
+def rows_of(store: Store, run_id: str, table: str, first_row: int = 0, limit: int = MANY) -> list[tuple[int, tuple[Any, ...]]]:
+    """(row number, row) of a stored table."""
+    until = first_row + limit
+    return [
+        (number, tuple(row))
+        for chunk in store.tables.chunks(run_id, table, first_row, until, 1 << 40)
+        for number, row in enumerate(chunk.rows(), chunk.first_row)
+        if first_row <= number < until
+    ]
+
+
 def _run_contents(store: Store, run_id: str) -> dict[str, Any]:
     stored = store.runs.load(run_id)
     assert stored is not None
@@ -43,7 +54,7 @@ def _run_contents(store: Store, run_id: str) -> dict[str, Any]:
         "stored": stored,
         "history": store.histories.read(run_id, 0, MANY),
         "tables": {
-            name: (store.tables.columns(run_id, name), store.tables.read(run_id, name, 0, MANY))
+            name: (store.tables.columns(run_id, name), rows_of(store, run_id, name))
             for name in store.tables.names(run_id)
         },
         "streams": [(s, store.streams.read(run_id, s.name, 0, MANY)) for s in store.streams.of_run(run_id)],

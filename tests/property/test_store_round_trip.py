@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crash.contents import rows_of
 from triplane.entities import Job, Namespace, Rows, Run, RunDetail, Task, Timer, Worker
 from triplane.events import Event
 from triplane.store.interface import AuditRecord, RequestRecord, Slice
@@ -95,7 +96,7 @@ def test_every_entity_comes_back_equal_also_after_a_restart(data: st.DataObject)
             assert stored.jobs == sorted(jobs, key=lambda j: j.seq)
             assert {timer.timer_id: timer for timer in stored.timers} == timers
             assert stored.tables == [("t", columns, len(cells))]
-            assert store.tables.read(run.run_id, "t", 0, 100) == list(enumerate(cells))
+            assert rows_of(store, run.run_id, "t", 0, 100) == list(enumerate(cells))
             assert store.histories.read(run.run_id, 0, 100) == events
             assert store.runs.checkpoint(run.run_id) == checkpoint
             assert {(w.namespace, w.worker_id): w for w in store.workers.all()} == {(w.namespace, w.worker_id): w for w in workers}

@@ -32,6 +32,9 @@ from triplane.streams.log import Outcome as StreamOutcome
 from triplane.values import value
 from triplane.visibility.expressions import Search
 
+TABLE_PAGE_ROWS = 1_000
+"""Rows of a page of a table: what is kept, decoded and looked through at a time."""
+
 
 @value()
 class AuditRecord:
@@ -230,6 +233,30 @@ class HistoryStore(Protocol):
         ...
 
 
+class TableChunk(Protocol):
+    """Consecutive rows of a table, as they were stored together.
+
+    Attributes:
+        by_column: single columns can be decoded without the others; so it is with a complete page.
+        size_bytes: as it is stored.
+    """
+
+    first_row: int
+    row_count: int
+    size_bytes: int
+
+    @property
+    def by_column(self) -> bool: ...
+
+    def column(self, position: int) -> list[Any]:
+        """A column's cells."""
+        ...
+
+    def rows(self) -> Sequence[Sequence[Any]]:
+        """All rows, cells in column order."""
+        ...
+
+
 class TableStore(Protocol):
     """Rows of runs' tables."""
 
@@ -237,8 +264,11 @@ class TableStore(Protocol):
 
     def columns(self, run_id: str, table: str) -> tuple[tuple[str, str], ...] | None: ...
 
-    def read(self, run_id: str, table: str, first_row: int, limit: int) -> list[tuple[int, tuple[Any, ...]]]:
-        """(row number, row) from `first_row` on, at most `limit`."""
+    def chunks(self, run_id: str, table: str, first_row: int, until: int, max_bytes: int) -> Sequence[TableChunk]:
+        """Chunks with rows from `first_row` (≥ 0) to before `until`, in order; after `max_bytes` no further one.
+
+        A chunk may begin before `first_row` and end behind `until`. None of a table that does not exist.
+        """
         ...
 
 

@@ -6,8 +6,8 @@ import random
 import pytest
 
 from triplane.errors import RefusedInput
-from triplane.recentrows import RecentRows
-from triplane.tables import compile_conditions
+from triplane.tables.conditions import Conditions
+from triplane.tables.pages import TablePages
 from unit.simulation.harness import house
 
 COLUMNS = (("Time", "int"), ("Name", "str"), ("Mass", "float"), ("SimId", "uuid"), ("Tags", "list"), ("Done", "bool"))
@@ -42,8 +42,8 @@ ROWS = [
     ],
 )
 def test_conditions_choose_rows(conditions, times):
-    test = compile_conditions(COLUMNS, conditions)
-    assert [row[0] for row in ROWS if test(row)] == times
+    chosen = Conditions(COLUMNS, conditions).choose(lambda position: [row[position] for row in ROWS], range(len(ROWS)))
+    assert [ROWS[number][0] for number in chosen] == times
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_conditions_choose_rows(conditions, times):
 )  # fmt: skip
 def test_conditions_that_mean_nothing_are_refused(condition):
     with pytest.raises(RefusedInput):
-        compile_conditions(COLUMNS, [condition])
+        Conditions(COLUMNS, [condition])
 
 
 async def test_every_run_has_tasks_jobs_and_history(tmp_path):
@@ -81,14 +81,18 @@ async def test_a_model_s_own_table_goes_before_a_core_table_of_that_name(tmp_pat
 
 async def test_kept_rows_are_the_stored_rows_whatever_is_asked_in_which_order(tmp_path):
     async with house(tmp_path) as home:
-        tables = {name: {"columns": [["N", "int"]], "rows": [[n] for n in range(size)]} for name, size in (("A", 57), ("B", 30), ("C", 8))}
+        sizes = {"A": 2_570, "B": 1_000, "C": 8}
+        tables = {name: {"columns": [["N", "int"]], "rows": [[n] for n in range(size)]} for name, size in sizes.items()}
         run_id = (await home.start_model("recorded", input={"tables": tables, "steps": 1}))["run_id"]
         await home.closed()
-        recent, ask = RecentRows(home.store, max_rows=40, max_rows_in_all=60), random.Random(1)
+        pages, ask = TablePages(home.store, max_cost=40_000), random.Random(1)
         for _ in range(500):
-            table, first, limit = ask.choice("ABCD"), ask.randrange(70), ask.randrange(1, 70)
-            assert recent.read(run_id, table, first, limit) == home.store.tables.read(run_id, table, first, limit)
-            assert recent.rows <= 60
+            table, first = ask.choice("ABCD"), ask.randrange(2_700)
+            page = pages.read(run_id, table, 1, first)
+            assert (page is None) == (first >= sizes.get(table, 0))
+            if page is not None:
+                assert page.first_row <= first < page.end and page.column(0) == list(range(page.first_row, page.end))
+            assert 0 <= pages.cost <= 40_000
 
 
 async def test_rows_kept_of_a_growing_table_are_joined_by_new_ones(tmp_path):

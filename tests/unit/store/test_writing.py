@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from crash.contents import rows_of
 from triplane.entities import Job, Rows, Run, RunDetail, Task, Timer, Worker, evolve
 from triplane.errors import CommitFailed
 from triplane.events import Event
@@ -136,16 +137,18 @@ def test_table_rows_are_read_from_the_middle_across_chunks(store: SqliteStore):
     columns = (("n", "int"), ("text", "str"))
     store.writer.commit([Slice(cursor=1, run=new_run(), opened=True, rows=[Rows("Values", columns, 0, ())])])
     first = 0
-    for size in (1, 450, 3):
+    for size in (1, 450, 3, 540, 5, 2_001, 1_000):
         rows = tuple((first + i, f"row {first + i}") for i in range(size))
         store.writer.commit([Slice(cursor=2, run=new_run(), rows=[Rows("Values", columns, first, rows)])])
         first += size
     assert store.tables.names("r1") == ["Values"]
     assert store.tables.columns("r1", "Values") == columns
-    assert store.tables.read("r1", "Values", 199, 253) == [(n, (n, f"row {n}")) for n in range(199, 452)]
-    assert store.tables.read("r1", "Values", 454, 10) == store.tables.read("r1", "Nothing", 0, 10) == []
+    assert rows_of(store, "r1", "Values", 199, 253) == [(n, (n, f"row {n}")) for n in range(199, 452)]
+    assert rows_of(store, "r1", "Values", 990, 2_100) == [(n, (n, f"row {n}")) for n in range(990, 3_090)]
+    assert rows_of(store, "r1", "Values", 4_000, 10) == rows_of(store, "r1", "Nothing", 0, 10) == []
     stored = store.runs.load("r1")
-    assert stored is not None and stored.tables == [("Values", columns, 454)]
+    assert stored is not None and stored.tables == [("Values", columns, 4_000)]
+    assert [chunk.row_count for chunk in store.tables.chunks("r1", "Values", 0, 5_000, 1 << 30)] == [1_000] * 4
 
 
 def test_request_ids_are_found_by_all_three_parts_and_forgotten_oldest_first(store: SqliteStore):

@@ -1,20 +1,37 @@
-"""Rows of runs' tables, kept in chunks of consecutive rows."""
+"""Rows of runs' tables, kept in chunks of consecutive rows.
 
-from collections.abc import Iterator
+A table is divided into pages of `TABLE_PAGE_ROWS` rows. Rows are stored as they come, one chunk for each append and page,
+row after row. When a page is complete its chunks become one, column after column, in the same transaction: a reader then
+decodes the columns that it needs, and a table costs the same however few rows came at a time.
+"""
+
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apsw
 
 from triplane.entities import Rows
+from triplane.store.interface import TABLE_PAGE_ROWS
 from triplane.store.sqlite.codec import pack, unpack
 from triplane.store.sqlite.connection import Readers
 
 INSERT_TABLE = "INSERT INTO run_tables VALUES (?,?,?) ON CONFLICT DO NOTHING"
 INSERT_ROWS = "INSERT INTO table_rows VALUES (?,?,?,?,?)"
+_OF_PAGE = "SELECT first_row, row_count, body FROM table_rows WHERE run = ? AND name = ? AND first_row >= ? AND first_row < ? ORDER BY first_row"
+_EMPTY_PAGE = "DELETE FROM table_rows WHERE run = ? AND name = ? AND first_row >= ? AND first_row < ?"
+_RUN = "(SELECT key FROM runs WHERE run_id = ?1)"
+_CHUNKS = (
+    f"SELECT first_row, row_count, body FROM table_rows WHERE run = {_RUN} AND name = ?2 AND first_row < ?4"
+    f" AND first_row >= coalesce((SELECT max(first_row) FROM table_rows WHERE run = {_RUN} AND name = ?2 AND first_row <= ?3), 0)"
+    " ORDER BY first_row"
+)
 
-_CHUNK_ROWS = 200
+MAX_PAGE_BYTES = 4 << 20
+"""A page of larger rows stays in the chunks in which it came, so that no blob grows beyond what one append brought."""
 
 Columns = tuple[tuple[str, str], ...]
+PageOfTable = tuple[int, str, int]
+"""A run's key, a table's name, and the number of the page's first row."""
 
 
 def table_row(key: int, rows: Rows) -> tuple[Any, ...]:
@@ -23,10 +40,73 @@ def table_row(key: int, rows: Rows) -> tuple[Any, ...]:
 
 
 def chunk_rows(key: int, rows: Rows) -> Iterator[tuple[Any, ...]]:
-    """Parameters of `INSERT_ROWS`, once for each chunk."""
-    for start in range(0, len(rows.rows), _CHUNK_ROWS):
-        chunk = rows.rows[start : start + _CHUNK_ROWS]
-        yield key, rows.table, rows.first_row + start, len(chunk), pack(chunk)
+    """Parameters of `INSERT_ROWS`, once for each page that the rows touch."""
+    given, first, end = rows.rows, rows.first_row, rows.first_row + len(rows.rows)
+    start = first
+    while start < end:
+        until = min(end, start - start % TABLE_PAGE_ROWS + TABLE_PAGE_ROWS)
+        chunk = given[start - first : until - first]
+        whole = until - start == TABLE_PAGE_ROWS
+        yield key, rows.table, start, until - start, _pack_columns(chunk) if whole else pack(chunk)
+        start = until
+
+
+def completed_pages(key: int, rows: Rows) -> Iterator[PageOfTable]:
+    """Pages that these rows complete, and that other rows began."""
+    first, end = rows.first_row, rows.first_row + len(rows.rows)
+    page = first - first % TABLE_PAGE_ROWS
+    if page < first < page + TABLE_PAGE_ROWS <= end:
+        yield key, rows.table, page
+
+
+def join_page(connection: apsw.Connection, page: PageOfTable) -> None:
+    """Make one chunk of a complete page's; the caller's transaction holds it together."""
+    key, name, first = page
+    place = (key, name, first, first + TABLE_PAGE_ROWS)
+    chunks = connection.execute(_OF_PAGE, place).fetchall()
+    if len(chunks) < 2 or sum(len(body) for _, _, body in chunks) > MAX_PAGE_BYTES:
+        return
+    if chunks[0][0] != first or sum(count for _, count, _ in chunks) != TABLE_PAGE_ROWS:
+        # Begun by a release that cut its chunks elsewhere; it is read just as well.
+        return
+    rows = [row for start, count, body in chunks for row in Chunk(start, count, body).rows()]
+    connection.execute(_EMPTY_PAGE, place)
+    connection.execute(INSERT_ROWS, (key, name, first, TABLE_PAGE_ROWS, _pack_columns(rows)))
+
+
+def _pack_columns(rows: Sequence[Sequence[Any]]) -> bytes:
+    """Rows as `{"columns": [packed cells, …]}`; rows without a cell as they are."""
+    columns = list(zip(*rows, strict=True))
+    return pack({"columns": [pack(cells) for cells in columns]}) if columns else pack(rows)
+
+
+class Chunk:
+    """Stored rows `first_row` to `first_row + row_count - 1`, decoded as far as they are asked for."""
+
+    __slots__ = ("_body", "first_row", "row_count", "size_bytes")
+
+    def __init__(self, first_row: int, row_count: int, body: bytes) -> None:
+        self.first_row, self.row_count, self.size_bytes = first_row, row_count, len(body)
+        self._body: Any = unpack(body)
+
+    @property
+    def by_column(self) -> bool:
+        """Whether single columns can be decoded."""
+        return type(self._body) is dict
+
+    def column(self, position: int) -> list[Any]:
+        """A column's cells."""
+        if self.by_column:
+            cells: list[Any] = unpack(self._body["columns"][position])
+            return cells
+        return [row[position] for row in self._body]
+
+    def rows(self) -> Sequence[Sequence[Any]]:
+        """All rows."""
+        if self.by_column:
+            return list(zip(*map(unpack, self._body["columns"]), strict=True))
+        rows: list[list[Any]] = self._body
+        return rows
 
 
 def _columns_from(body: bytes) -> Columns:
@@ -66,21 +146,14 @@ class SqliteTableStore:
         )
         return None if body is None else _columns_from(body)
 
-    def read(self, run_id: str, table: str, first_row: int, limit: int) -> list[tuple[int, tuple[Any, ...]]]:
-        """(row number, row) from `first_row` (≥ 0) on, at most `limit`; none of a table that does not exist."""
-        connection = self._readers.get()
-        key = connection.execute("SELECT key FROM runs WHERE run_id = ?", (run_id,)).get
-        if key is None:
-            return []
-        chunks = connection.execute(
-            "SELECT first_row, body FROM table_rows WHERE run = ?1 AND name = ?2 AND first_row < ?4 AND first_row >="
-            " coalesce((SELECT max(first_row) FROM table_rows WHERE run = ?1 AND name = ?2 AND first_row <= ?3), 0)"
-            " ORDER BY first_row",
-            (key, table, first_row, first_row + limit),
-        )
-        found = []
-        for start, body in chunks:
-            for number, row in enumerate(unpack(body), start):
-                if first_row <= number < first_row + limit:
-                    found.append((number, tuple(row)))
+    def chunks(self, run_id: str, table: str, first_row: int, until: int, max_bytes: int) -> list[Chunk]:
+        """Chunks with rows from `first_row` (≥ 0) to before `until`, in order; after `max_bytes` no further one."""
+        found, size = [], 0
+        for start, count, body in self._readers.get().execute(_CHUNKS, (run_id, table, first_row, until)):
+            if start + count <= first_row:
+                continue
+            found.append(Chunk(start, count, body))
+            size += len(body)
+            if size >= max_bytes:
+                break
         return found

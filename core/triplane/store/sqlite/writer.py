@@ -68,6 +68,7 @@ class _Batch:
         self.closed: set[int] = set()
         self.tables: list[tuple[Any, ...]] = []
         self.rows: list[tuple[Any, ...]] = []
+        self.completed_pages: list[tables.PageOfTable] = []
         self.checkpoints: dict[int, tuple[int, bytes]] = {}
         self.streams: dict[tuple[int, str], tuple[Any, ...]] = {}
         self.stream_items: list[tuple[Any, ...]] = []
@@ -261,6 +262,7 @@ class SqliteWriter:
             if rows.first_row == 0:
                 batch.tables.append(tables.table_row(key, rows))
             batch.rows.extend(tables.chunk_rows(key, rows))
+            batch.completed_pages.extend(tables.completed_pages(key, rows))
         if change.checkpoint is not None:
             batch.checkpoints[key] = (key, change.checkpoint)
 
@@ -336,6 +338,8 @@ class SqliteWriter:
         self._many(tasks.DELETE_TIMERS, [(key,) for key in batch.closed])
         self._many(tables.INSERT_TABLE, batch.tables)
         self._many(tables.INSERT_ROWS, batch.rows)
+        for page in batch.completed_pages:
+            tables.join_page(self._connection, page)
         self._many(runs.UPSERT_CHECKPOINT, batch.checkpoints.values())
         self._many(streams.UPSERT_STREAM, batch.streams.values())
         self._many(streams.INSERT_ITEM, batch.stream_items)
