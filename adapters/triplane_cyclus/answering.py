@@ -9,7 +9,8 @@ from triplane.errors import RefusedInput
 from triplane_cyclus.config import CyclusConfig
 from triplane_cyclus.frames import Message, encode
 from triplane_cyclus.plans import Ask, Handler, Place, Plan, Read, ReadPages, Say, Sleep, Submit
-from triplane_cyclus.reading import check_table_data, registry_frame, table_data_pages, table_names_frame
+from triplane_cyclus.reading import registry_frame, table_names_frame
+from triplane_cyclus.tabledata import check_table_data, table_data_pages
 
 MAX_SPEC = 512
 

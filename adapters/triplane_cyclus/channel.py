@@ -16,7 +16,8 @@ from triplane_cyclus.deltas import finished_frame, status_frame
 from triplane_cyclus.events import REQUESTS, check_params
 from triplane_cyclus.frames import encode, error_frame
 from triplane_cyclus.plans import Place
-from triplane_cyclus.reading import find_run, registry_frame, table_data_pages, table_names_frame
+from triplane_cyclus.reading import find_run, registry_frame, table_names_frame
+from triplane_cyclus.tabledata import table_data_pages
 
 log = structlog.get_logger(room="cyclus")
 

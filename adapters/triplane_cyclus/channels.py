@@ -25,7 +25,7 @@ class Channels:
         """The channel of a workflow."""
         channel = self._by_workflow.get(place.workflow_id)
         if channel is None:
-            channel = Channel(self._connection, Place(place.namespace, place.workflow_id), self._on_echo)
+            channel = Channel(self._connection, Place(place.namespace, place.workflow_id, rendered=place.rendered), self._on_echo)
             self._by_workflow[place.workflow_id] = channel
         return channel
 

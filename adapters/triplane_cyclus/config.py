@@ -77,6 +77,13 @@ class CyclusConfig(BaseModel):
     send_queue: int = setting(1_000, "Messages that wait for one client to read; beyond it the client is closed (1013).", ge=10)
     send_queue_bytes: int = setting(64 << 20, "The same in characters; a single message may be larger.", unit="characters", ge=1 << 16)
 
+    max_table_bytes: int = setting(
+        64 << 20, "Longest `table_data` that is answered whole; more is to be asked for in pages.", unit="characters", ge=1 << 16
+    )
+    table_cache_bytes: int = setting(
+        64 << 20, "Texts of tables that were read lately, kept so that a growing table is not made anew.", unit="characters", ge=0
+    )
+
     @field_validator("repeating_actions")
     @classmethod
     def _repeatable(cls, actions: tuple[tuple[str, dict[str, Any]], ...]) -> tuple[tuple[str, dict[str, Any]], ...]:

@@ -182,9 +182,12 @@ REQUESTS: Mapping[str, RequestEvent] = {
                 "orient": Param({"enum": [*ORIENTS, None]}, "The shape; null is `columns`.", default="split"),
                 "limit": Param({"type": "integer", "minimum": 1}, "At most so many rows (an extra)."),
                 "offset": Param({"type": "integer", "minimum": 0}, "Leave out the first of those that pass (an extra).", default=0),
-                "precision": Param({"type": "integer", "minimum": 0, "maximum": 17}, "Decimals to round floats to (an extra)."),
+                "after": Param({"type": "integer", "minimum": -1}, "Only rows behind the one of this number (an extra)."),
+                "precision": Param(
+                    {"type": "integer", "minimum": 0, "maximum": 15}, "Decimals to round floats to; 10 gives pandas' numbers (an extra)."
+                ),
             },
-            "table_data", (*NOT_OURS, "invalid_fields"), repeatable=True, source="section 5",
+            "table_data", (*NOT_OURS, "invalid_fields", "too_large"), repeatable=True, source="section 5",
         ),
         RequestEvent("table_names_request", "Names of the run's tables.", answer="table_names", errors=NOT_OURS, repeatable=True),
         RequestEvent(
@@ -252,7 +255,7 @@ MESSAGES: Mapping[str, MessageEvent] = {
         MessageEvent(
             "table_data", "Rows of a table in the orient asked for, or the sentence that there is no such table.",
             _record(table=ANY, conds=_either(CONDITIONS), orient={"enum": [*ORIENTS, None]}), {"type": ["object", "array", "string"]},
-            told=("asker", "all"), more={"success": FLAG}, source="section 5",
+            told=("asker", "all"), more={"success": FLAG, "next": _either({"type": "integer"})}, source="section 5",
         ),
         MessageEvent("table_names", "Names of the run's tables, sorted.", NULL, TEXTS, told=("asker", "all")),
         MessageEvent("trigger", "The tasks that run now.", _STEERED, TEXTS, source="section 9"),

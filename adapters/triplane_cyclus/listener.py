@@ -28,6 +28,7 @@ from triplane_cyclus.frames import error_frame
 from triplane_cyclus.http_server import HttpServer
 from triplane_cyclus.plans import Place
 from triplane_cyclus.reading import find_run
+from triplane_cyclus.rendered import RenderedTables
 from triplane_cyclus.resuming import Replay, Resumables
 from triplane_cyclus.session import POLICY_VIOLATION, Session
 from triplane_cyclus.sockets import listening_sockets
@@ -60,6 +61,7 @@ class Listener:
         self._gateway = gateway
         self._runner: web.ServerRunner | None = None
         self._channels: Channels
+        self._rendered = RenderedTables(config.table_cache_bytes, config.max_table_bytes)
         self._desk: Desk | None = None
         self._echoes = EchoPrinter() if config.print_echoes else None
         self._visits: dict[Client, Visit] = {}
@@ -128,7 +130,7 @@ class Listener:
     def _open_desk(self) -> None:
         # In the name of whoever owns this process, who wrote the config or the command line.
         connection = self._gateway.open_connection("cyclus", "the command line", SocketOwner(os.geteuid()))
-        place = Place(self.config.namespace, self.config.default_workflow_id)
+        place = Place(self.config.namespace, self.config.default_workflow_id, rendered=self._rendered)
         channel = self._channels.of(place)
         self._desk = Desk(connection, Session(self.config, place, self._on_echo), self.config, channel.clients)
         channel.clients.add(self._desk)
@@ -150,7 +152,7 @@ class Listener:
             workflow_id = request.path.removeprefix(RUNS)
             if not _WORKFLOW_ID.fullmatch(workflow_id):
                 return _refuse(400, f"{workflow_id!r:.200} is not a workflow id; connect to {RUNS}ID")
-        place = Place(self.config.namespace, workflow_id, request.query.get("tables") == "all", named)
+        place = Place(self.config.namespace, workflow_id, request.query.get("tables") == "all", named, self._rendered)
         try:
             connection = self._gateway.open_connection("cyclus", _peer(request), _credential(request))
         except GatewayError as error:

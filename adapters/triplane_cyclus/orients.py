@@ -1,15 +1,16 @@
 """Tables as JSON in the six shapes that pandas' `DataFrame.to_json` has (contract cyclus section 5)."""
 
 import base64
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from triplane.jsontext import to_json
 from triplane.queries import TableData
+from triplane_cyclus.rounding import rounded_cell
 
 ORIENTS = ("split", "records", "index", "columns", "values", "table")
 _SCHEMA_TYPES = {"bool": "boolean", "int": "integer", "float": "number"}
+_ROUNDED_KINDS = frozenset({"float", "list", "map"})
 
 
 def render(table: TableData, orient: str | None, precision: int | None = None) -> str:
@@ -20,11 +21,16 @@ def render(table: TableData, orient: str | None, precision: int | None = None) -
 
 
 class Renderer:
-    """Makes a table's JSON text from portions of its rows, so that a large one can be made in many short turns.
+    """Makes a table's JSON text from portions of its rows; more can be added after a text was made.
+
+    So a large table can be made in many short turns, and a growing one without doing its old rows again.
 
     Args:
         orient: one of `ORIENTS`; None means `columns`, as it does in pandas.
         precision: decimals that floats are rounded to (10 is pandas' default); None keeps them whole.
+
+    Attributes:
+        characters: of the text so far, nearly.
     """
 
     def __init__(self, columns: Sequence[tuple[str, str]], orient: str | None, precision: int | None = None) -> None:
@@ -32,7 +38,8 @@ class Renderer:
         self._orient, self._precision = orient or "columns", precision
         self._data: list[str] = []
         self._index: list[str] = []
-        self._by_column: list[list[str]] = [[] for _ in columns]
+        self._by_column: list[list[str]] = [[] for _ in columns] if self._orient == "columns" else []
+        self.characters = 0
 
     def add(self, portion: TableData) -> None:
         """Take in rows, in order."""
@@ -40,40 +47,53 @@ class Renderer:
             return
         rows: list[Any] = portion.rows
         if self._precision is not None:
-            rows = [[_rounded(cell, self._precision) for cell in row] for row in rows]
+            rows = self._rounded(rows, self._precision)
         match self._orient:
             case "split":
-                self._index.append(_inside(portion.index))
-                self._data.append(_inside(rows))
+                self._put(self._index, portion.index)
+                self._put(self._data, rows)
             case "values":
-                self._data.append(_inside(rows))
+                self._put(self._data, rows)
             case "records":
-                self._data.append(_inside([dict(zip(self._names, row, strict=True)) for row in rows]))
+                self._put(self._data, [dict(zip(self._names, row, strict=True)) for row in rows])
             case "index":
                 records = (dict(zip(self._names, row, strict=True)) for row in rows)
-                self._data.append(_inside(dict(zip(map(str, portion.index), records, strict=True))))
+                self._put(self._data, dict(zip(map(str, portion.index), records, strict=True)))
             case "table":
                 names = ["index", *self._names]
                 numbered = zip(portion.index, rows, strict=True)
-                self._data.append(_inside([dict(zip(names, (number, *row), strict=True)) for number, row in numbered]))
+                self._put(self._data, [dict(zip(names, (number, *row), strict=True)) for number, row in numbered])
             case _:
                 labels = [str(number) for number in portion.index]
-                for position, parts in enumerate(self._by_column):
-                    parts.append(_inside(dict(zip(labels, (row[position] for row in rows), strict=True))))
+                for parts, cells in zip(self._by_column, zip(*rows, strict=True), strict=True):
+                    self._put(parts, dict(zip(labels, cells, strict=True)))
+
+    def _put(self, parts: list[str], value: list[Any] | dict[str, Any]) -> None:
+        """Add the text between the brackets."""
+        text = dump(value)[1:-1]
+        parts.append(text)
+        self.characters += len(text) + 1
+
+    def _rounded(self, rows: list[Any], precision: int) -> list[Any]:
+        positions = [position for position, (_, kind) in enumerate(self._columns) if kind in _ROUNDED_KINDS]
+        rounded = [list(row) for row in rows]
+        for row in rounded:
+            for position in positions:
+                row[position] = rounded_cell(row[position], precision)
+        return rounded
 
     def text(self) -> str:
         """The whole."""
-        data = ",".join(self._data)
         match self._orient:
             case "split":
-                return f'{{"columns":{dump(self._names)},"index":[{",".join(self._index)}],"data":[{data}]}}'
+                return f'{{"columns":{dump(self._names)},"index":[{_joined(self._index)}],"data":[{_joined(self._data)}]}}'
             case "values" | "records":
-                return f"[{data}]"
+                return f"[{_joined(self._data)}]"
             case "index":
-                return f"{{{data}}}"
+                return f"{{{_joined(self._data)}}}"
             case "table":
-                return f'{{"schema":{dump(self._schema())},"data":[{data}]}}'
-        columns = (f"{dump(name)}:{{{','.join(parts)}}}" for name, parts in zip(self._names, self._by_column, strict=True))
+                return f'{{"schema":{dump(self._schema())},"data":[{_joined(self._data)}]}}'
+        columns = (f"{dump(name)}:{{{_joined(parts)}}}" for name, parts in zip(self._names, self._by_column, strict=True))
         return f"{{{','.join(columns)}}}"
 
     def _schema(self) -> dict[str, Any]:
@@ -87,20 +107,11 @@ def dump(value: Any) -> str:
     return to_json(value, _foreign).decode()
 
 
-def _inside(value: list[Any] | dict[str, Any]) -> str:
-    """The text between the brackets."""
-    return dump(value)[1:-1]
-
-
-def _rounded(cell: Any, precision: int) -> Any:
-    match cell:
-        case float():
-            return round(cell, precision) if math.isfinite(cell) else None
-        case list() | tuple():
-            return [_rounded(item, precision) for item in cell]
-        case Mapping():
-            return {key: _rounded(value, precision) for key, value in cell.items()}
-    return cell
+def _joined(parts: list[str]) -> str:
+    """The parts with commas between them; they are one part from now on."""
+    if len(parts) > 1:
+        parts[:] = [",".join(parts)]
+    return parts[0] if parts else ""
 
 
 def _foreign(value: Any) -> Any:

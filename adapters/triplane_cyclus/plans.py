@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from triplane.commands.base import Command, Query
 from triplane.commands.runs import StartRun
 from triplane.errors import GatewayError
+from triplane_cyclus.rendered import RenderedTables
 
 if TYPE_CHECKING:
     from triplane_cyclus.config import CyclusConfig
@@ -20,12 +21,14 @@ class Place:
     Attributes:
         named: whether the client's URL named the workflow.
         all_tables: whether names of tables include those that every run has.
+        rendered: what all clients share of tables that were read lately.
     """
 
     namespace: str
     workflow_id: str
     all_tables: bool = False
     named: bool = False
+    rendered: RenderedTables = field(default_factory=RenderedTables, compare=False, repr=False)
 
     @property
     def address(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 from triplane.queries import ReadTable, RunView, TableData
 from triplane.store.interface import Store
 from triplane.tables import everyrun
-from triplane.tables.conditions import Columns, Conditions
+from triplane.tables.conditions import Cells, Columns, Conditions
 from triplane.tables.pages import MAX_PORTION_BYTES, TablePages
 
 AT_ONCE = 10_000
@@ -111,8 +111,7 @@ class _Reading:
             index, rows, self._at, at_end = everyrun.rows_of(name, view, store, self._at, min(AT_ONCE, left or AT_ONCE))
             numbers: Sequence[int] = range(len(rows))
             if self._conditions:
-                looked_at = rows
-                numbers = self._conditions.choose(lambda position: [row[position] for row in looked_at], numbers)
+                numbers = self._conditions.choose(_columns_of(rows), numbers)
             for number in self._taken(numbers):
                 self._index.append(index[number])
                 self._rows.append(rows[number])
@@ -123,6 +122,10 @@ class _Reading:
                 if left <= 0:
                     break
         return self._result(self._at, at_end)
+
+
+def _columns_of(rows: Sequence[tuple[Any, ...]]) -> Cells:
+    return lambda position: [row[position] for row in rows]
 
 
 def _sequence_floor(conditions: Sequence[tuple[str, str, Any]]) -> int:

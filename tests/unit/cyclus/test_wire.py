@@ -12,7 +12,7 @@ import websockets
 from triplane.adapter import AdapterError
 from triplane.auth import Authenticator, Role, TokenEntry
 from triplane.commands import StartRun, StopMode, StopRun
-from triplane_cyclus import CyclusAdapter, reading
+from triplane_cyclus import CyclusAdapter, tabledata
 from triplane_cyclus.config import CyclusConfig
 from unit.cyclus.served import served
 from unit.simulation.harness import house
@@ -225,25 +225,26 @@ async def test_conditions_and_paging_choose_rows_with_their_original_numbers(tmp
         assert history["data"]["index"] == [30, 31]
 
 
+@pytest.mark.parametrize("kept", [0, 1 << 20])
 @pytest.mark.parametrize("table", ["Stores", "History", "Tasks", "triplane.Jobs"])
-async def test_a_table_read_in_portions_is_the_table_read_whole(tmp_path, monkeypatch, table):
+async def test_a_table_read_in_portions_is_the_table_read_whole(tmp_path, monkeypatch, table, kept):
     requests = [
         {"table": table, "orient": orient, "conds": conds, **window}
         for orient in ("split", "records", "index", "columns", "values", "table", None)
         for conds in (None, [["Time", ">", 7]] if table == "Stores" else [["seq", ">", 9]] if table == "History" else None)
-        for window in ({}, {"offset": 4}, {"limit": 5}, {"offset": 3, "limit": 8}, {"offset": 100})
+        for window in ({}, {"offset": 4}, {"limit": 5}, {"offset": 3, "limit": 8}, {"offset": 100}, {"after": 6}, {"after": 5, "offset": 2})
     ]
-    async with served(tmp_path) as wire, wire.client() as client:
+    async with served(tmp_path, table_cache_bytes=kept) as wire, wire.client() as client:
         await client.ask("load", input={"duration": 30})
         await wire.home.closed("cyclus-default")
         whole = [await client.ask("table_data", **request) for request in requests]
-        monkeypatch.setattr(reading, "PORTION_ROWS", 3)
+        monkeypatch.setattr(tabledata, "PORTION_ROWS", 3)
         assert [await client.ask("table_data", **request) for request in requests] == whole
         assert whole[2]["data"]["index"] == whole[0]["data"]["index"][:5]
 
 
 async def test_a_large_table_holds_nobody_else_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "PORTION_ROWS", 1)
+    monkeypatch.setattr(tabledata, "PORTION_ROWS", 1)
     async with served(tmp_path) as wire, wire.client() as greedy, wire.client() as other:
         await greedy.ask("load", input={"duration": 400})
         assert (await other.next())["event"] == "loaded"

@@ -17,8 +17,9 @@ from triplane.store.sqlite.connection import Readers
 
 INSERT_TABLE = "INSERT INTO run_tables VALUES (?,?,?) ON CONFLICT DO NOTHING"
 INSERT_ROWS = "INSERT INTO table_rows VALUES (?,?,?,?,?)"
-_OF_PAGE = "SELECT first_row, row_count, body FROM table_rows WHERE run = ? AND name = ? AND first_row >= ? AND first_row < ? ORDER BY first_row"
-_EMPTY_PAGE = "DELETE FROM table_rows WHERE run = ? AND name = ? AND first_row >= ? AND first_row < ?"
+_IN_PAGE = "FROM table_rows WHERE run = ? AND name = ? AND first_row >= ? AND first_row < ?"
+_OF_PAGE = f"SELECT first_row, row_count, body {_IN_PAGE} ORDER BY first_row"
+_EMPTY_PAGE = f"DELETE {_IN_PAGE}"
 _RUN = "(SELECT key FROM runs WHERE run_id = ?1)"
 _CHUNKS = (
     f"SELECT first_row, row_count, body FROM table_rows WHERE run = {_RUN} AND name = ?2 AND first_row < ?4"
@@ -63,13 +64,14 @@ def join_page(connection: apsw.Connection, page: PageOfTable) -> None:
     """Make one chunk of a complete page's; the caller's transaction holds it together."""
     key, name, first = page
     place = (key, name, first, first + TABLE_PAGE_ROWS)
-    chunks = connection.execute(_OF_PAGE, place).fetchall()
-    if len(chunks) < 2 or sum(len(body) for _, _, body in chunks) > MAX_PAGE_BYTES:
+    found: list[Any] = connection.execute(_OF_PAGE, place).fetchall()
+    if len(found) < 2 or sum(len(body) for _, _, body in found) > MAX_PAGE_BYTES:
         return
-    if chunks[0][0] != first or sum(count for _, count, _ in chunks) != TABLE_PAGE_ROWS:
+    chunks = [Chunk(*stored) for stored in found]
+    if chunks[0].first_row != first or sum(chunk.row_count for chunk in chunks) != TABLE_PAGE_ROWS:
         # Begun by a release that cut its chunks elsewhere; it is read just as well.
         return
-    rows = [row for start, count, body in chunks for row in Chunk(start, count, body).rows()]
+    rows = [row for chunk in chunks for row in chunk.rows()]
     connection.execute(_EMPTY_PAGE, place)
     connection.execute(INSERT_ROWS, (key, name, first, TABLE_PAGE_ROWS, _pack_columns(rows)))
 
@@ -85,7 +87,7 @@ class Chunk:
 
     __slots__ = ("_body", "first_row", "row_count", "size_bytes")
 
-    def __init__(self, first_row: int, row_count: int, body: bytes) -> None:
+    def __init__(self, first_row: Any, row_count: Any, body: Any) -> None:
         self.first_row, self.row_count, self.size_bytes = first_row, row_count, len(body)
         self._body: Any = unpack(body)
 
@@ -149,11 +151,12 @@ class SqliteTableStore:
     def chunks(self, run_id: str, table: str, first_row: int, until: int, max_bytes: int) -> list[Chunk]:
         """Chunks with rows from `first_row` (≥ 0) to before `until`, in order; after `max_bytes` no further one."""
         found, size = [], 0
-        for start, count, body in self._readers.get().execute(_CHUNKS, (run_id, table, first_row, until)):
-            if start + count <= first_row:
+        for stored in self._readers.get().execute(_CHUNKS, (run_id, table, first_row, until)):
+            chunk = Chunk(*stored)
+            if chunk.first_row + chunk.row_count <= first_row:
                 continue
-            found.append(Chunk(start, count, body))
-            size += len(body)
+            found.append(chunk)
+            size += chunk.size_bytes
             if size >= max_bytes:
                 break
         return found
