@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from triplane.store.interface import TABLE_PAGE_ROWS, Store, TableChunk
+from triplane.tables.conditions import Columns
 
 MAX_PORTION_BYTES = 4 << 20
 """Stored bytes decoded at a time, but for a single append that is larger."""
+MAX_KEPT_COLUMNS = 1_000
 CELL_BYTES = 16
 """Counted for a decoded cell, beside its stored bytes."""
 
@@ -66,7 +68,20 @@ class TablePages:
     def __init__(self, store: Store, max_cost: int = 64 << 20) -> None:
         self._store, self._max_cost = store, max_cost
         self._kept: OrderedDict[tuple[str, str, int], Page] = OrderedDict()
+        self._columns: OrderedDict[tuple[str, str], Columns] = OrderedDict()
         self.cost = 0
+
+    def columns(self, run_id: str, table: str) -> Columns | None:
+        """A table's columns, which never change; None where there is no such table (yet)."""
+        key = (run_id, table)
+        columns = self._columns.get(key)
+        if columns is None:
+            columns = self._store.tables.columns(run_id, table)
+            if columns is not None:
+                self._columns[key] = columns
+                if len(self._columns) > MAX_KEPT_COLUMNS:
+                    self._columns.popitem(last=False)
+        return columns
 
     def read(self, run_id: str, table: str, width: int, first_row: int) -> Page | None:
         """A page that has row `first_row`, with as many more as there are and fit; None where there is no such row.

@@ -35,7 +35,7 @@ def read_table(view: RunView, store: Store, query: ReadTable, pages: TablePages)
         RefusedInput: a condition names an unknown column or operator, or orders values that have no order.
     """
     run_id = view.run.run_id
-    columns = None if query.table.startswith(everyrun.PREFIX) else store.tables.columns(run_id, query.table)
+    columns = None if query.table.startswith(everyrun.PREFIX) else pages.columns(run_id, query.table)
     if columns is not None:
         return _Reading(query, columns, True).of_pages(run_id, pages)
     name = query.table.removeprefix(everyrun.PREFIX)

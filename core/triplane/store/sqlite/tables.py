@@ -20,13 +20,13 @@ INSERT_ROWS = "INSERT INTO table_rows VALUES (?,?,?,?,?)"
 _IN_PAGE = "FROM table_rows WHERE run = ? AND name = ? AND first_row >= ? AND first_row < ?"
 _OF_PAGE = f"SELECT first_row, row_count, body {_IN_PAGE} ORDER BY first_row"
 _EMPTY_PAGE = f"DELETE {_IN_PAGE}"
-_RUN = "(SELECT key FROM runs WHERE run_id = ?1)"
 _CHUNKS = (
-    f"SELECT first_row, row_count, body FROM table_rows WHERE run = {_RUN} AND name = ?2 AND first_row < ?4"
-    f" AND first_row >= coalesce((SELECT max(first_row) FROM table_rows WHERE run = {_RUN} AND name = ?2 AND first_row <= ?3), 0)"
+    "SELECT first_row, row_count, body FROM table_rows WHERE run = ?1 AND name = ?2 AND first_row < ?4"
+    " AND first_row >= coalesce((SELECT max(first_row) FROM table_rows WHERE run = ?1 AND name = ?2 AND first_row <= ?3), 0)"
     " ORDER BY first_row"
 )
 
+MAX_REMEMBERED_KEYS = 10_000
 MAX_PAGE_BYTES = 4 << 20
 """A page of larger rows stays in the chunks in which it came, so that no blob grows beyond what one append brought."""
 
@@ -130,6 +130,18 @@ class SqliteTableStore:
 
     def __init__(self, readers: Readers) -> None:
         self._readers = readers
+        self._keys: dict[str, int] = {}
+
+    def _key(self, run_id: str) -> int | None:
+        """A run's key, remembered for runs that were read lately: it is never another's."""
+        key = self._keys.get(run_id)
+        if key is None:
+            key = self._readers.get().execute("SELECT key FROM runs WHERE run_id = ?", (run_id,)).get
+            if key is not None:
+                if len(self._keys) >= MAX_REMEMBERED_KEYS:
+                    self._keys.clear()
+                self._keys[run_id] = key
+        return key
 
     def names(self, run_id: str) -> list[str]:
         rows = self._readers.get().execute(
@@ -138,20 +150,14 @@ class SqliteTableStore:
         return [name for (name,) in rows]
 
     def columns(self, run_id: str, table: str) -> Columns | None:
-        body = (
-            self._readers.get()
-            .execute(
-                "SELECT t.columns FROM runs r JOIN run_tables t ON t.run = r.key WHERE r.run_id = ? AND t.name = ?",
-                (run_id, table),
-            )
-            .get
-        )
+        key = self._key(run_id)
+        body = self._readers.get().execute("SELECT columns FROM run_tables WHERE run = ? AND name = ?", (key, table)).get
         return None if body is None else _columns_from(body)
 
     def chunks(self, run_id: str, table: str, first_row: int, until: int, max_bytes: int) -> list[Chunk]:
         """Chunks with rows from `first_row` (≥ 0) to before `until`, in order; after `max_bytes` no further one."""
         found, size = [], 0
-        for stored in self._readers.get().execute(_CHUNKS, (run_id, table, first_row, until)):
+        for stored in self._readers.get().execute(_CHUNKS, (self._key(run_id), table, first_row, until)):
             chunk = Chunk(*stored)
             if chunk.first_row + chunk.row_count <= first_row:
                 continue
