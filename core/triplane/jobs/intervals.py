@@ -64,3 +64,40 @@ def waits(items: tuple[tuple[int, float], ...]) -> Iterator[float]:
         yield from repeat(seconds, count)
     if items:
         yield from repeat(items[-1][1])
+
+
+def with_time_limit(
+    items: tuple[tuple[int, float], ...], limit_s: float, after: tuple[tuple[int, float], ...]
+) -> tuple[tuple[int, float], ...]:
+    """The intervals of a running job that has a time limit, in the form of `parse_intervals`.
+
+    Values at the end are dropped while their sum is over the limit; where it is not reached, the last value is repeated up
+    to it. What is then missing to the limit is added to the first of the values that follow it; a single one of these is doubled.
+
+    Args:
+        limit_s: the execution time limit.
+        after: the intervals that begin at the limit; empty for no more than the common ones.
+    """
+    if not after:
+        return items
+    kept: list[tuple[int, float]] = []
+    total = 0.0
+    for count, seconds in items:
+        fitting = min(count, int((limit_s - total) / seconds + 1e-9))
+        if fitting:
+            kept.append((fitting, seconds))
+            total += fitting * seconds
+        if fitting < count:
+            break
+    else:
+        if kept:
+            more = int((limit_s - total) / kept[-1][1] + 1e-9)
+            kept.append((more, kept[-1][1]))
+            total += more * kept[-1][1]
+    if kept and kept[-1][0] == 0:
+        kept.pop()
+    (count, first), *rest = after
+    following = [(count - 1, first)] if count > 1 else []
+    if count == 1 and not rest:
+        following = [(1, first)]
+    return (*kept, (1, first + max(0.0, limit_s - total)), *following, *rest)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -49,14 +50,20 @@ class JobPlace:
         """Holds `job job.out job.err job.status`."""
         return self.run_directory / "log" / "job" / self.cycle / self.name / self.number
 
+    def directory_on(self, home: bool) -> str:
+        """Shell words for the directory: on this machine's file system, or with `home` below a job host's `$HOME/cylc-run`."""
+        if not home:
+            return shlex.quote(str(self.directory))
+        return f"{run_directory_at_home(self.run_directory.name)}/log/job/{shlex.quote(f'{self.cycle}/{self.name}/{self.number}')}"
+
     @property
     def status(self) -> Path:
         return self.directory / "job.status"
 
-    @property
-    def claim(self) -> Path:
-        """Made by the one process that runs the job: pid, start time, boot. Whoever comes second finds it and does nothing."""
-        return self.directory / "job.claim"
+
+def run_directory_at_home(name: str) -> str:
+    """Shell words for a run's directory on a job host that shares no files with this machine (contract cylc 1.4)."""
+    return f'"$HOME"{shlex.quote(f"/cylc-run/{name}")}'
 
 
 def own_directory(run_dir: Path, run: Run) -> Path:

@@ -3,12 +3,17 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from triplane.jobs.intervals import parse_intervals, waits
+from triplane.jobs.intervals import waits
 
 MAX_TICK_S = 1.0
 MIN_TICK_S = 0.05
 
 JobAddress = tuple[str, str, str, int]
+"""(run id, cycle, name, submit number)"""
+
+Intervals = tuple[tuple[int, float], ...]
+"""As `parse_intervals` gives them."""
+
 WATCHED_STATES = ("submitted", "running")
 
 
@@ -27,11 +32,13 @@ class PollSchedule:
 
     Attributes:
         tick_s: how long until the next look: a second, less where a platform's intervals are shorter.
+        over: jobs, with their platforms, that are not watched any more; whoever reads it empties it.
     """
 
     def __init__(self) -> None:
         self._watches: dict[JobAddress, _Watch] = {}
         self.tick_s = MAX_TICK_S
+        self.over: list[tuple[JobAddress, str]] = []
 
     def watch(self, address: JobAddress, platform: str) -> None:
         """Keep an eye on a job; one that is watched already stays as it is."""
@@ -41,20 +48,21 @@ class PollSchedule:
         self,
         now: float,
         state_of: Callable[[JobAddress], str | None],
-        intervals_of: Callable[[JobAddress, str, str], str],
+        intervals_of: Callable[[JobAddress, str, str], Intervals],
     ) -> list[tuple[JobAddress, str]]:
         """Jobs whose time has come, with their platforms. Each next wait begins now, when this one's poll is fired.
 
         Args:
             now: monotonic seconds.
             state_of: state of the task whose current job this is, None where it is another's turn.
-            intervals_of: the polling intervals of a job, its platform and a state, as written.
+            intervals_of: the polling intervals of a job, its platform and a state.
         """
         found = []
         for address, watch in list(self._watches.items()):
             state = state_of(address)
             if state not in WATCHED_STATES:
                 del self._watches[address]
+                self.over.append((address, watch.platform))
                 continue
             if state != watch.state:
                 self._begin(watch, state, intervals_of(address, watch.platform, state), now)
@@ -63,8 +71,7 @@ class PollSchedule:
                 self._next(watch, now)
         return found
 
-    def _begin(self, watch: _Watch, state: str, intervals: str, now: float) -> None:
-        items = parse_intervals(intervals)
+    def _begin(self, watch: _Watch, state: str, items: Intervals, now: float) -> None:
         watch.state, watch.waits = state, waits(items)
         for _, seconds in items:
             self.tick_s = max(MIN_TICK_S, min(self.tick_s, seconds / 4))

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from triplane.jobs.places import JobPlace
+from triplane.jobs.places import JobPlace, run_directory_at_home
 
 JOB_CONTRACT = "8.5.4"
 """`CYLC_VERSION` for scripts that ask: the contract that job environments follow."""
@@ -19,8 +19,17 @@ JOB_CONTRACT = "8.5.4"
 SHELL = "/bin/bash"
 _TILDE = re.compile(r"(~[A-Za-z0-9._-]*)(/.*)?", re.DOTALL)
 
-_HEAD = """#!/bin/bash -l
-# Job {job} of workflow {workflow}, written by the gateway when the job was submitted.
+_SHEBANG = "#!/bin/bash -l"
+_HEAD = """# Job {job} of workflow {workflow}, written by the gateway when the job was submitted.
+"""
+
+# The runner may have been given the job twice, by a gateway that was cut off before it knew; the first to come runs. Only
+# that same one may come again, after its runner took it off its machine.
+_ONCE = r"""
+if ! (set -o noclobber; echo "{identity}" >"${{CYLC_TASK_LOG_ROOT}}.begun") 2>/dev/null &&
+    [[ $(<"${{CYLC_TASK_LOG_ROOT}}.begun") != "{identity}" ]]; then
+    exit 0
+fi
 """
 
 _FUNCTIONS = r"""
@@ -44,6 +53,18 @@ triplane__tell() {
     return 0
 }
 
+triplane__vacate() {
+    trap '' EXIT ERR TERM XCPU ${TRIPLANE_VACATION_SIGNALS}
+    set +e
+    [[ -z ${TRIPLANE_CHILD-} ]] || kill -s TERM "${TRIPLANE_CHILD}" 2>/dev/null
+    [[ -z ${TRIPLANE_STARTED-} ]] || wait "${TRIPLANE_STARTED}" 2>/dev/null
+    # What the lost try wrote is no news of the next one.
+    { grep -v '^CYLC_JOB_' "${CYLC_TASK_LOG_ROOT}.status" >"${CYLC_TASK_LOG_ROOT}.status.new"; [[ $? -le 1 ]]; } &&
+        mv "${CYLC_TASK_LOG_ROOT}.status.new" "${CYLC_TASK_LOG_ROOT}.status"
+    triplane__tell WARNING "vacated/$1" CYLC_JOB_VACATED
+    exit 1
+}
+
 triplane__fail() {
     local signal=$1
     trap '' EXIT ERR TERM XCPU
@@ -63,6 +84,9 @@ _MAIN = r"""
 triplane__record "CYLC_JOB_PID=$$"
 for triplane__signal in EXIT ERR TERM XCPU; do
     trap "triplane__fail ${triplane__signal}" "${triplane__signal}"
+done
+for triplane__signal in ${TRIPLANE_VACATION_SIGNALS}; do
+    trap "triplane__vacate ${triplane__signal}" "${triplane__signal}"
 done
 # E: a failure inside a function is ERR too.
 set -eEuo pipefail
@@ -104,6 +128,8 @@ class JobContext:
     Attributes:
         workflow: the name that jobs and their messages use for the run.
         method: communication method of the platform.
+        home: whether the run's directory is below `$HOME/cylc-run` of a job host.
+        head: lines for the job runner; identity: as `JobRunner` has it.
         message_command: argument list; empty where jobs are only polled.
         environment: from the tracking method.
         spec: from the engine: `scripts environment families flow_nums initial final utc_mode`.
@@ -116,16 +142,25 @@ class JobContext:
     message_command: Sequence[str]
     environment: Mapping[str, str]
     spec: Mapping[str, Any]
+    home: bool = False
+    head: Sequence[str] = ()
+    identity: str = ""
+    vacation_signals: Sequence[str] = ()
 
 
 def job_script(context: JobContext) -> str:
     """The whole script."""
     scripts = context.spec["scripts"]
     parts = [
+        "\n".join([_SHEBANG, *context.head]),
         _HEAD.format(job=context.place.job, workflow=context.workflow),
+        f"export CYLC_WORKFLOW_RUN_DIR={_run_directory(context)}",
         *(f"export {name}={shlex.quote(value)}" for name, value in _environment(context).items()),
+        *(f'export {name}="{value}"' for name, value in _directories(context.place).items()),
         'export PATH="${CYLC_WORKFLOW_RUN_DIR}/bin:${PATH}"',
+        _ONCE.format(identity=context.identity) if context.identity else "",
         f"TRIPLANE_MESSAGE_COMMAND=({shlex.join(context.message_command)})",
+        f"TRIPLANE_VACATION_SIGNALS={shlex.quote(' '.join(context.vacation_signals))}",
         _FUNCTIONS,
         _function("environment", _user_environment(context.spec["environment"])),
         *(_function(name.replace("-", "_"), scripts.get(name, "")) for name in _PARTS),
@@ -134,11 +169,29 @@ def job_script(context: JobContext) -> str:
     return "\n".join(parts)
 
 
+def _run_directory(context: JobContext) -> str:
+    directory = context.place.run_directory
+    return run_directory_at_home(directory.name) if context.home else shlex.quote(str(directory))
+
+
+def _directories(place: JobPlace) -> dict[str, str]:
+    """What lies below the run's directory, wherever that is. Names of cycles and tasks have nothing that a shell expands."""
+    run = "${CYLC_WORKFLOW_RUN_DIR}"
+    log = f"{run}/log/job/{place.job}"
+    return {
+        "CYLC_WORKFLOW_LOG_DIR": f"{run}/log",
+        "CYLC_WORKFLOW_SHARE_DIR": f"{run}/share",
+        "CYLC_WORKFLOW_WORK_DIR": f"{run}/work",
+        "CYLC_TASK_LOG_DIR": log,
+        "CYLC_TASK_LOG_ROOT": f"{log}/job",
+        "CYLC_TASK_WORK_DIR": f"{run}/work/{place.cycle}/{place.name}",
+        "CYLC_TASK_SHARE_CYCLE_DIR": f"{run}/share/cycle/{place.cycle}",
+    }
+
+
 def _environment(context: JobContext) -> dict[str, str]:
     """Contract cylc 5.5; what the tracking method gives wins."""
     spec, place = context.spec, context.place
-    run = str(place.run_directory)
-    log_root = str(place.directory / "job")
     values = {
         "CYLC_VERSION": JOB_CONTRACT,
         "CYLC_VERBOSE": "false",
@@ -149,29 +202,22 @@ def _environment(context: JobContext) -> dict[str, str]:
         "CYLC_WORKFLOW_UUID": context.origin,
         "CYLC_WORKFLOW_INITIAL_CYCLE_POINT": spec["initial"],
         "CYLC_WORKFLOW_FINAL_CYCLE_POINT": spec["final"],
-        "CYLC_CYCLING_MODE": "integer",
+        "CYLC_CYCLING_MODE": spec.get("cycling_mode", "integer"),
         "CYLC_UTC": "True" if spec["utc_mode"] else "False",
-        "CYLC_WORKFLOW_RUN_DIR": run,
-        "CYLC_WORKFLOW_LOG_DIR": f"{run}/log",
-        "CYLC_WORKFLOW_SHARE_DIR": f"{run}/share",
-        "CYLC_WORKFLOW_WORK_DIR": f"{run}/work",
         "CYLC_TASK_COMMS_METHOD": context.method,
         "CYLC_TASK_JOB": place.job,
         "CYLC_TASK_NAMESPACE_HIERARCHY": " ".join([*reversed(spec["families"]), place.name]),
-        "CYLC_TASK_TRY_NUMBER": "1",
+        "CYLC_TASK_TRY_NUMBER": str(spec.get("try_number", 1)),
         "CYLC_TASK_FLOW_NUMBERS": ",".join(str(number) for number in json.loads(spec["flow_nums"])),
         "CYLC_TASK_CYCLE_POINT": place.cycle,
         "CYLC_TASK_NAME": place.name,
         "CYLC_TASK_SUBMIT_NUMBER": str(place.submit_num),
         "CYLC_TASK_ID": f"{place.cycle}/{place.name}",
-        "CYLC_TASK_LOG_DIR": str(place.directory),
-        "CYLC_TASK_LOG_ROOT": log_root,
-        "CYLC_TASK_WORK_DIR": f"{run}/work/{place.cycle}/{place.name}",
-        "CYLC_TASK_SHARE_CYCLE_DIR": f"{run}/share/cycle/{place.cycle}",
     }
     if spec["utc_mode"]:
         values["TZ"] = "UTC"
-    return {**values, **context.environment}
+    given = {name: value for name, value in context.environment.items() if name != "CYLC_WORKFLOW_RUN_DIR"}
+    return {**values, **given}
 
 
 def _user_environment(environment: Mapping[str, str]) -> str:

@@ -1,8 +1,8 @@
 """The service that carries out the graph engine's job effects, and tells it what became of them.
 
-Each job's effects are carried out one after another, those of different jobs side by side within a bound. Everything
-here may be cut off at any point and done again: submission finds a job that was launched, and what a job said to nobody
-is read from `job.status`.
+Each job's effects are carried out one after another, those of different jobs side by side, in batches. Everything here may
+be cut off at any point and done again: submission finds a job that was launched, and what a job said to nobody is read
+from `job.status`.
 """
 
 import asyncio
@@ -20,31 +20,28 @@ from triplane.effects import Effect, KillJob, PollJob, SubmitJob
 from triplane.entities import Run
 from triplane.errors import CannotNow, GatewayError
 from triplane.jobs.background import BackgroundRunner
-from triplane.jobs.places import JobPlace, install, own_directory, write_job
+from triplane.jobs.batches import Batches
+from triplane.jobs.carrying import Carrier, HostCarrier, JobEffect
+from triplane.jobs.hosts import HostCommands
 from triplane.jobs.platforms import PlatformSettings
-from triplane.jobs.polling import PollSchedule
+from triplane.jobs.polling import Intervals, JobAddress, PollSchedule
+from triplane.jobs.program import Found
 from triplane.jobs.runner import JobRunner, SubmissionFailed
-from triplane.jobs.script import JobContext, job_script
+from triplane.jobs.sites import POLL, Sites
+from triplane.jobs.slurm import SlurmRunner
 from triplane.jobs.sources import drop_source, kept_sources
-from triplane.jobs.status import read_status, verdict
-from triplane.jobs.tracking import Prepared, TrackingMethod
+from triplane.jobs.status import verdict
+from triplane.jobs.tracking import TrackingMethod
 from triplane.service import BusPort, Caller
 
 log = logging.getLogger(__name__)
-
-AT_ONCE = 8
-"""Jobs that are submitted, killed or polled side by side."""
 
 MESSAGE_TIMEOUT_S = 5.0
 """How long a job's message command waits for an answer (contract cylc 5.2)."""
 
 RETRY_S = 1.0
-POLL = "poll"
-POLL_ONLY_INTERVALS = "PT10S"
-"""When jobs are polled that have no other way to report, where the platform does not say."""
-
-JobAddress = tuple[str, str, str, int]
-"""(run id, cycle, name, submit number)"""
+POLL_FAILED = "poll failed"
+FILES_REMOVED = "failed/ERR_JOB_FILES_REMOVED"
 
 
 class UnknownPlatformParts(Exception):
@@ -59,7 +56,7 @@ class UnknownPlatformParts(Exception):
 class _Work:
     """A job's effects that are not carried out yet."""
 
-    effects: deque[SubmitJob | KillJob | PollJob] = field(default_factory=deque)
+    effects: deque[JobEffect] = field(default_factory=deque)
     is_running: bool = False
 
 
@@ -86,14 +83,10 @@ class JobService:
     ) -> None:
         self._run_dir = run_dir
         self._platforms = {"localhost": PlatformSettings(), **platforms}
-        self._runners: dict[str, JobRunner] = {BackgroundRunner.name: BackgroundRunner(), **(runners or {})}
-        self._tracking: Mapping[str, TrackingMethod] = {}
+        built_in: list[JobRunner] = [BackgroundRunner(), SlurmRunner()]
+        self._runners: dict[str, JobRunner] = {**{one.name: one for one in built_in}, **(runners or {})}
         self._work: dict[JobAddress, _Work] = {}
         self._waiting: list[Effect] = []
-        self._prepared: dict[tuple[str, str], Prepared] = {}
-        self._without_word: dict[str, set[JobAddress]] = {}
-        self._preparing: dict[str, asyncio.Lock] = {}
-        self._slots = asyncio.Semaphore(AT_ONCE)
         self._schedule = PollSchedule()
         self._has_begun = False
         self._is_stopping = False
@@ -102,6 +95,10 @@ class JobService:
 
     async def start(self, bus: BusPort) -> None:
         self._bus = bus
+        self._commands = HostCommands(sum(platform.commands_at_once for platform in self._platforms.values()))
+        self._sites = Sites(self._run_dir, self._commands, bus.view)
+        batches = Batches(self._commands, bus.spawn)
+        self._hosts = HostCarrier(self._sites, self._commands, batches, self._platforms, self._runners, bus.view)
         # Looked for before any wire can start a run, whose source would be here before the run is.
         bus.spawn(self._drop_unused_sources(kept_sources(self._run_dir)), "unused sources")
 
@@ -117,7 +114,7 @@ class JobService:
         problems = self._problems(tracking)
         if problems:
             raise UnknownPlatformParts(problems)
-        self._tracking = tracking
+        self._sites.tracking = tracking
         self._has_begun = True
         self._bus.spawn(self._poll_when_due(), "job polls")
         waiting, self._waiting = self._waiting, []
@@ -138,6 +135,8 @@ class JobService:
             if platform.job_runner not in self._runners:
                 known = ", ".join(sorted(self._runners))
                 problems.append((f"platforms.{name}.job_runner", f"no runner {platform.job_runner!r} is installed; there are {known}"))
+            if name == "localhost" and platform.is_remote:
+                problems.append(("platforms.localhost.hosts", "the platform localhost is this machine; give others another name"))
         return problems
 
     async def drain(self) -> None:
@@ -145,6 +144,7 @@ class JobService:
 
     async def stop(self) -> None:
         self._is_stopping = True
+        self._commands.close()
 
     def handle(self, command: Command, caller: Caller) -> Any:
         raise NotImplementedError("this service has no commands")
@@ -176,10 +176,10 @@ class JobService:
         newest = self._bus.view(newest_id) if newest_id is not None else None
         return newest is not None and newest.run.status != "completed" and newest.run.data.get("origin") == origin
 
-    def _take(self, effect: SubmitJob | KillJob | PollJob) -> None:
+    def _take(self, effect: JobEffect) -> None:
         if self._is_stopping:
             return
-        address = (effect.run_id, effect.cycle, effect.name, effect.submit_num)
+        address = self._address(effect)
         work = self._work.setdefault(address, _Work())
         # A poll that waits already will see whatever this one would.
         if not (isinstance(effect, PollJob) and any(isinstance(one, PollJob) for one in work.effects)):
@@ -191,158 +191,72 @@ class JobService:
     async def _work_off(self, address: JobAddress, work: _Work) -> None:
         try:
             while work.effects:
-                effect = work.effects.popleft()
-                async with self._slots:
-                    await self._do(effect)
+                await self._do(work.effects.popleft())
         finally:
             self._work.pop(address, None)
 
-    async def _do(self, effect: SubmitJob | KillJob | PollJob) -> None:
+    async def _do(self, effect: JobEffect) -> None:
         run = self._open_run(effect.run_id)
         if run is None or self._is_stopping:
             return
+        carrier = self._carrier(effect.platform)
+        if isinstance(effect, SubmitJob):
+            await self._submit(run, effect, carrier)
+            return
         try:
-            if isinstance(effect, SubmitJob):
-                await self._submit(run, effect)
-                return
-            place = await self._place(run, effect)
             if isinstance(effect, KillJob):
-                platform = self._platform(effect.platform)
-                await self._runner(effect.platform).kill(place, platform.kill_grace_s)
-            await self._poll(run, effect, place)
+                await carrier.kill(run, effect)
+            found = await carrier.look(run, effect)
         except (OSError, GatewayError, SubmissionFailed) as error:
             log.warning("job_effect_failed: %s of %s/%s/%02d: %s", type(effect).__name__, *self._named(effect), error)
-            if isinstance(effect, PollJob | KillJob):
-                self._schedule.watch(self._address(effect), effect.platform)
+            found = Found()
+        self._schedule.watch(self._address(effect), effect.platform)
+        await self._report_found(run, effect, found)
+
+    def _carrier(self, platform: str) -> Carrier:
+        return self._hosts
 
     def _open_run(self, run_id: str) -> Run | None:
         view = self._bus.view(run_id)
         return view.run if view is not None and view.run.is_open else None
 
     @staticmethod
-    def _named(effect: SubmitJob | KillJob | PollJob) -> tuple[str, str, int]:
+    def _named(effect: JobEffect) -> tuple[str, str, int]:
         return (effect.cycle, effect.name, effect.submit_num)
 
     @staticmethod
-    def _address(effect: SubmitJob | KillJob | PollJob) -> JobAddress:
+    def _address(effect: JobEffect) -> JobAddress:
         return (effect.run_id, effect.cycle, effect.name, effect.submit_num)
-
-    # ---- platforms -------------------------------------------------------------------------------------------------
-
-    def _platform(self, name: str) -> PlatformSettings:
-        platform = self._platforms.get(name)
-        if platform is None:
-            raise SubmissionFailed(f"no platform {name!r}; there are {', '.join(sorted(self._platforms))}")
-        return platform
-
-    def _runner(self, platform: str) -> JobRunner:
-        return self._runners[self._platform(platform).job_runner]
-
-    def _method(self, platform: PlatformSettings) -> str:
-        method = platform.communication_method
-        # The default needs the Cylc wire; where that is off, jobs can still be polled.
-        return method if method in self._tracking else POLL
-
-    def _intervals(self, address: JobAddress, name: str, state: str) -> str:
-        platform = self._platforms.get(name)
-        if platform is None:
-            return ""
-        key = "execution_polling_intervals" if state == "running" else "submission_polling_intervals"
-        only_polled = self._method(platform) == POLL or address in self._without_word.get(address[0], ())
-        if only_polled and key not in platform.model_fields_set:
-            return POLL_ONLY_INTERVALS
-        intervals: str = getattr(platform, key)
-        return intervals
-
-    async def _prepare(self, run: Run, name: str) -> Prepared:
-        """What jobs of the run on the platform need; prepared once while the gateway runs."""
-        known = self._prepared.get((run.run_id, name))
-        if known is not None:
-            return known
-        async with self._preparing.setdefault(run.run_id, asyncio.Lock()):
-            known = self._prepared.get((run.run_id, name))
-            if known is None:
-                method = self._tracking.get(self._method(self._platform(name)))
-                known = await method.prepare(run, name) if method else Prepared(await self._directory(run))
-                self._prepared[(run.run_id, name)] = known
-            return known
-
-    async def _prepare_or_poll(self, run: Run, effect: SubmitJob) -> tuple[Prepared, str]:
-        """What the job needs to report, and by which method it will: by polls where its own cannot be had now.
-
-        A wire has only so many faces and ports. A run that goes without one still gets its work done, a little later.
-        """
-        method = self._method(self._platform(effect.platform))
-        try:
-            return await self._prepare(run, effect.platform), method
-        except GatewayError as error:
-            if run.run_id not in self._without_word:
-                log.warning("jobs_only_polled: of %s, which cannot report by %s: %s", run.workflow_id, method, error)
-            self._without_word.setdefault(run.run_id, set()).add(self._address(effect))
-            return Prepared(await self._directory(run)), POLL
-
-    async def _directory(self, run: Run) -> Path:
-        for method in self._tracking.values():
-            directory = await method.directory(run)
-            if directory is not None:
-                return directory
-        return await asyncio.to_thread(own_directory, self._run_dir, run)
-
-    async def _place(self, run: Run, effect: KillJob | PollJob) -> JobPlace:
-        """Where a job's files are; nothing needs to be prepared to look at them."""
-        known = self._prepared.get((run.run_id, effect.platform))
-        directory = known.run_directory if known is not None else await self._directory(run)
-        return JobPlace(directory, *self._named(effect))
 
     # ---- submitting ------------------------------------------------------------------------------------------------
 
-    async def _submit(self, run: Run, effect: SubmitJob) -> None:
+    async def _submit(self, run: Run, effect: SubmitJob, carrier: Carrier) -> None:
+        job = {"cycle": effect.cycle, "task": effect.name, "submit_num": effect.submit_num}
         try:
-            prepared, method = await self._prepare_or_poll(run, effect)
-            place = JobPlace(prepared.run_directory, *self._named(effect))
-            async with self._preparing.setdefault(run.run_id, asyncio.Lock()):
-                await asyncio.to_thread(install, place.run_directory, effect.spec["origin"], effect.spec["source"])
-            await asyncio.to_thread(write_job, place, job_script(self._context(effect, place, prepared, method)))
-            job_id = await self._runner(effect.platform).submit(place)
+            job_id = await carrier.submit(run, effect)
         except Exception as error:  # whatever it was, the run must learn that there is no job
+            if self._is_stopping:
+                return
             if not isinstance(error, OSError | GatewayError | SubmissionFailed):
                 log.exception("job_submission_crashed: %s/%s/%02d", *self._named(effect))
             reason = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else str(error)
-            await self._tell(run, JobSubmitFailed, cycle=effect.cycle, task=effect.name, submit_num=effect.submit_num, reason=reason)
+            await self._tell(run, JobSubmitFailed, **job, reason=reason)
             return
-        await self._tell(run, JobSubmitted, cycle=effect.cycle, task=effect.name, submit_num=effect.submit_num, job_id=job_id)
+        await self._tell(run, JobSubmitted, **job, job_id=job_id)
         self._schedule.watch(self._address(effect), effect.platform)
-
-    def _context(self, effect: SubmitJob, place: JobPlace, prepared: Prepared, method: str) -> JobContext:
-        platform = self._platform(effect.platform)
-        command = prepared.message_command
-        if command and platform.message_command == "cylc message":
-            command = ("cylc", "message")
-        return JobContext(
-            place=place,
-            workflow=prepared.environment.get("CYLC_WORKFLOW_ID", place.run_directory.name),
-            origin=effect.spec["origin"],
-            method=method,
-            message_command=command,
-            environment=prepared.environment,
-            spec=effect.spec,
-        )
 
     # ---- polling ---------------------------------------------------------------------------------------------------
 
-    async def _poll(self, run: Run, effect: KillJob | PollJob, place: JobPlace) -> None:
-        address = self._address(effect)
-        in_runner = await self._runner(effect.platform).is_running(place)
-        status = await asyncio.to_thread(read_status, place.status)
-        if not in_runner and status.exit is None:
-            # It may have ended between the two looks; its last word counts.
-            status = await asyncio.to_thread(read_status, place.status)
-        text, when = verdict(status, in_runner)
-        self._schedule.watch(address, effect.platform)
-        if status.messages:
-            said = tuple((severity, message) for _, severity, message in status.messages)
+    async def _report_found(self, run: Run, effect: KillJob | PollJob, found: Found) -> None:
+        """Tell the engine what a look at a job has shown (contract cylc 5.4)."""
+        if found.standing not in ("alive", "over", "gone"):
+            await self._report(run, effect, (("WARNING", POLL_FAILED),), None)
+            return
+        text, when = (FILES_REMOVED, None) if found.standing == "gone" else verdict(found.status, found.standing == "alive")
+        if found.status.messages:
+            said = tuple((severity, message) for _, severity, message in found.status.messages)
             await self._report(run, effect, said, None)
-        if not self._is_known(address, text):
+        if not self._is_known(self._address(effect), text):
             severity = "CRITICAL" if text.startswith(("failed", "submission")) else "INFO"
             await self._report(run, effect, ((severity, text),), when)
 
@@ -371,25 +285,20 @@ class JobService:
             now = self._bus.clock.monotonic()
             for address, platform in self._schedule.due(now, self._state_of, self._intervals):
                 self._take(PollJob(*address, platform=platform, job_id=""))
-            await self._withdraw_closed()
+            over, self._schedule.over = self._schedule.over, []
+            for address, platform in over:
+                self._let_go(address, platform)
+            await self._sites.withdraw_closed()
+            self._hosts.forget_closed()
             await asyncio.sleep(self._schedule.tick_s)
 
-    async def _withdraw_closed(self) -> None:
-        """Take back what runs were given that are over."""
-        for run_id in [one for one in self._without_word if self._open_run(one) is None]:
-            del self._without_word[run_id]
-        for run_id, platform in list(self._prepared):
-            view = self._bus.view(run_id)
-            if view is not None and view.run.is_open:
-                continue
-            del self._prepared[(run_id, platform)]
-            self._preparing.pop(run_id, None)
-            method = self._tracking.get(self._method(self._platform(platform)))
-            if method is not None and view is not None:
-                try:
-                    await method.withdraw(view.run, platform)
-                except (OSError, GatewayError) as error:
-                    log.warning("tracking_not_withdrawn: %s: %s", run_id, error)
+    def _intervals(self, address: JobAddress, platform: str, state: str) -> Intervals:
+        return self._carrier(platform).intervals(address, platform, state)
+
+    def _let_go(self, address: JobAddress, platform: str) -> None:
+        view = self._bus.view(address[0])
+        if view is not None:
+            self._bus.spawn(self._carrier(platform).over(view.run, address, platform), "job over")
 
     # ---- telling the engine ----------------------------------------------------------------------------------------
 

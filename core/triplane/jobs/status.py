@@ -30,16 +30,20 @@ class JobStatus:
 
 
 def read_status(path: Path) -> JobStatus:
-    """Parse the file; one that is missing is empty, lines that mean nothing are skipped.
+    """Parse the file; one that is missing is empty.
 
     Raises:
         OSError: it is there and cannot be read.
     """
     try:
         with path.open("rb") as file:
-            text = file.read(MAX_BYTES).decode(errors="replace")
+            return parse_status(file.read(MAX_BYTES).decode(errors="replace"))
     except FileNotFoundError:
         return JobStatus()
+
+
+def parse_status(text: str) -> JobStatus:
+    """Parse the file's text; lines that mean nothing are skipped."""
     status = JobStatus()
     for line in text.splitlines():
         key, equals, value = line.partition("=")

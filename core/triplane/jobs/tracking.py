@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from triplane.entities import Run
+from triplane.jobs.platforms import LOCALHOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,25 @@ class Prepared:
     files: Mapping[str, bytes] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class JobSite:
+    """Where jobs will report from.
+
+    Attributes:
+        platform: its name; target: `localhost` where its jobs see this machine's files, else the platform's name.
+        access: roles that the site's keys have besides reporting.
+    """
+
+    platform: str
+    target: str = LOCALHOST
+    access: frozenset[str] = frozenset()
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether `Prepared.files` are copied to a job host."""
+        return self.target != LOCALHOST
+
+
 class TrackingMethod(Protocol):
     """A way for jobs to report, offered by an adapter when it starts (`gateway.offer_tracking`).
 
@@ -45,8 +65,8 @@ class TrackingMethod(Protocol):
         """
         ...
 
-    async def prepare(self, run: Run, platform: str) -> Prepared:
-        """Put in place what jobs of `run` on `platform` need. Repeating it is harmless.
+    async def prepare(self, run: Run, site: JobSite) -> Prepared:
+        """Put in place what jobs of `run` at the site need. Repeating it is harmless.
 
         Raises:
             GatewayError: it cannot be done now; the job is submitted all the same and only polled.

@@ -4,7 +4,7 @@ from itertools import islice
 
 import pytest
 
-from triplane.jobs.intervals import duration_seconds, parse_intervals, waits
+from triplane.jobs.intervals import duration_seconds, parse_intervals, waits, with_time_limit
 from triplane.jobs.polling import PollSchedule
 
 ADDRESS = ("run", "1", "a", 1)
@@ -48,7 +48,7 @@ def test_polls_come_at_the_contracts_times_and_anew_for_each_state():
 
     for tenth in range(300):
         clock = tenth / 10
-        if schedule.due(clock, state_of, lambda job, platform, state: intervals[state]):
+        if schedule.due(clock, state_of, lambda job, platform, state: parse_intervals(intervals[state])):
             fired.append(clock)
     assert fired == [3.0, 6.0, 11.0, 16.0, 19.0, 22.0, 25.0, 28.0]
 
@@ -57,5 +57,28 @@ def test_a_job_that_has_ended_is_not_polled_any_more():
     schedule = PollSchedule()
     schedule.watch(ADDRESS, "p")
     states = iter(["running", None, "running", "running"])
-    polls = [schedule.due(now, lambda address: next(states), lambda job, platform, state: "PT1S") for now in (0.0, 5.0, 10.0)]
+    polls = [schedule.due(now, lambda address: next(states), lambda job, platform, state: ((1, 1.0),)) for now in (0.0, 5.0, 10.0)]
     assert polls == [[], [], []]
+
+
+@pytest.mark.parametrize(
+    ("intervals", "limit_s", "after", "first"),
+    [
+        # As the health line of Cylc 8.5.4 has them.
+        ("PT1M, 5*PT10M", 500, "PT7S", [60, 447, 7, 7]),
+        ("PT3S", 10, "PT7S", [3, 3, 3, 8, 7, 7]),
+        ("PT3S", 9, "PT7S", [3, 3, 3, 7, 7, 7]),
+        ("PT1M, 2*PT10M, PT1M", 3_600, "PT7S", [60, 600, 600, *[60] * 39, 7, 7, 7]),
+        ("PT2M", 60, "PT7S", [67, 7, 7]),
+        ("PT15M", 3_600, "PT1M, PT2M, PT7M", [900, 900, 900, 900, 60, 120, 420, 420]),
+        ("", 60, "PT1M, PT2M", [120, 120, 120]),
+    ],
+)
+def test_a_time_limit_changes_the_sequence_as_the_contract_says(intervals: str, limit_s: float, after: str, first: list[float]):
+    items = with_time_limit(parse_intervals(intervals), limit_s, parse_intervals(after))
+    assert list(islice(waits(items), len(first))) == first
+
+
+def test_a_long_limit_and_a_short_interval_cost_no_memory():
+    items = with_time_limit(parse_intervals("PT0.1S"), 366 * 86_400.0, parse_intervals("PT1M"))
+    assert len(items) < 10

@@ -18,13 +18,15 @@ from triplane.engines.graph.progress import Progress
 from triplane.engines.graph.reading import FILE_NAME
 from triplane.entities import Run
 from triplane.errors import CannotNow, DefinitionNotFound, InvalidDefinition, NotSupported
-from triplane.jobs import service
+from triplane.jobs import carrying
 from triplane.jobs.background import BackgroundRunner
+from triplane.jobs.hosts import HostCommands
 from triplane.jobs.places import JobPlace, write_job
-from triplane.jobs.platforms import PlatformSettings
+from triplane.jobs.platforms import LOCALHOST, PlatformSettings
+from triplane.jobs.program import Found, Placed, Program
 from triplane.jobs.service import JobService, UnknownPlatformParts
 from triplane.jobs.sources import FOLDER
-from triplane.jobs.tracking import Prepared
+from triplane.jobs.tracking import JobSite, Prepared
 from unit.graph.simulated import cycling, once
 from unit.graph.test_reading import packed, tarfile
 from unit.jobs.gateway_with_jobs import QUICK, GatewayWithJobs, until
@@ -162,13 +164,23 @@ async def test_submitting_a_job_again_finds_the_one_that_was_launched(tmp_path: 
         assert (share / "count").read_text() == "run\n"
 
 
+async def run_on_this_host(verb: str, place: JobPlace) -> Found:
+    """What the background runner does with one job on this machine."""
+    commands, program = HostCommands(1), Program(BackgroundRunner())
+    jobs = [Placed(place.directory_on(home=False), place.number)]
+    text = {"submit": lambda: program.submit(jobs, LOCALHOST), "poll": lambda: program.poll(jobs), "kill": lambda: program.kill(jobs, 0.5)}
+    said = await commands.run(QUICK, LOCALHOST, text[verb]())
+    return program.read(said.output).get(0, Found())
+
+
 async def test_a_job_directory_is_claimed_by_one_process_whoever_else_comes(tmp_path: Path):
     place = JobPlace(tmp_path, "1", "a", 1)
     write_job(place, "#!/bin/sh\necho run >> count\n")
-    ids = await asyncio.gather(*(BackgroundRunner().submit(place) for _ in range(10)))
-    assert len(set(ids)) == 1
-    await until("it has run", lambda: (place.directory / "count").exists() and not living(int(ids[0])))
-    assert await BackgroundRunner().submit(place) == ids[0] and not await BackgroundRunner().is_running(place)
+    ids = [found.job_id for found in await asyncio.gather(*(run_on_this_host("submit", place) for _ in range(10)))]
+    assert len(set(ids)) == 1 and ids[0]
+    await until("it has run", lambda: (place.directory / "count").exists() and not living(int(ids[0] or 0)))
+    again = await run_on_this_host("submit", place)
+    assert again.job_id == ids[0] and (await run_on_this_host("poll", place)).standing == "over"
     assert (place.directory / "count").read_text() == "run\n"
 
 
@@ -176,9 +188,9 @@ async def test_another_process_with_a_jobs_number_is_not_taken_for_it(tmp_path: 
     place = JobPlace(tmp_path, "1", "a", 1)
     place.directory.mkdir(parents=True)
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    place.claim.write_text(f"{os.getpid()} 1 {boot}\n")
-    assert not await BackgroundRunner().is_running(place)
-    await BackgroundRunner().kill(place, 0.0)
+    (place.directory / "job.claim").write_text(f"{os.getpid()} 1 {boot}\n")
+    assert (await run_on_this_host("poll", place)).standing == "over"
+    await run_on_this_host("kill", place)
 
 
 async def test_a_fresh_run_of_the_same_name_does_not_take_old_jobs_for_its_own(tmp_path: Path):
@@ -259,7 +271,7 @@ async def test_an_unknown_platform_is_a_failed_submission(tmp_path: Path):
 def test_platforms_that_name_what_is_not_there_are_named_together(tmp_path: Path):
     platforms = {
         "a": PlatformSettings(communication_method="ssh"),
-        "b": PlatformSettings(communication_method="poll", job_runner="slurm"),
+        "b": PlatformSettings(communication_method="poll", job_runner="abacus"),
     }
     service = JobService(tmp_path, platforms)
     with pytest.raises(UnknownPlatformParts) as raised:
@@ -284,7 +296,7 @@ class Recorder:
         place.mkdir(parents=True, exist_ok=True)
         return place
 
-    async def prepare(self, run: Run, platform: str) -> Prepared:
+    async def prepare(self, run: Run, site: JobSite) -> Prepared:
         environment = {"CYLC_WORKFLOW_ID": f"face-{run.workflow_id}", "TOLD": str(self.directory_of_runs / "told")}
         return Prepared(await self.directory(run), environment, (str(self.command),))
 
@@ -307,10 +319,10 @@ async def test_a_platform_reports_by_the_method_it_names_and_all_platforms_share
 
 async def test_where_a_method_is_used_up_jobs_run_all_the_same_and_are_polled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     class UsedUp(Recorder):
-        async def prepare(self, run: Run, platform: str) -> Prepared:
+        async def prepare(self, run: Run, site: JobSite) -> Prepared:
             raise CannotNow("all faces are taken")
 
-    monkeypatch.setattr(service, "POLL_ONLY_INTERVALS", "PT0.2S")
+    monkeypatch.setattr(carrying, "POLL_ONLY_INTERVALS", "PT0.2S")
     rare = PlatformSettings(communication_method="recorder")
     async with GatewayWithJobs(tmp_path, (UsedUp(tmp_path),), localhost=rare) as house:
         await house.run(cycling("a => b", final=2) + "[runtime]\n[[a, b]]\nscript = true\n")
@@ -324,7 +336,7 @@ def test_submission_does_not_wait_for_the_job_to_end_on_any_event_loop(loop_of: 
     place = JobPlace(tmp_path, "1", "a", 1)
     write_job(place, "#!/bin/sh\nwhile ! test -e go; do sleep 0.1; done\n")
     with asyncio.Runner(loop_factory=loop_of) as runner:
-        job_id = runner.run(asyncio.wait_for(BackgroundRunner().submit(place), 10.0))
-        assert living(int(job_id))
+        job_id = runner.run(asyncio.wait_for(run_on_this_host("submit", place), 10.0)).job_id
+        assert job_id and living(int(job_id))
         (place.directory / "go").touch()
         runner.run(until("the job has ended", lambda: not living(int(job_id))))
