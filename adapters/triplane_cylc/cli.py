@@ -18,6 +18,7 @@ from triplane_cylc.client.job_report import (
     parse_report,
     record,
 )
+from triplane_cylc.client.over_ssh import call_over_ssh
 from triplane_cylc.client.requester import (
     DEFAULT_TIMEOUT_S,
     MESSAGE_MUTATION,
@@ -89,9 +90,12 @@ def _send(report: JobReport, run_dir: Path, timeout_s: float) -> int:
         "eventTime": report.event_time,
         "messages": [[said.severity, said.text] for said in report.messages],
     }
+    args = {"request_string": MESSAGE_MUTATION, "variables": variables}
     try:
-        address = find_address(run_dir)
-        call(address, "graphql", {"request_string": MESSAGE_MUTATION, "variables": variables}, "message", timeout_s)
+        if os.environ.get("CYLC_TASK_COMMS_METHOD") == "ssh":
+            call_over_ssh(run_dir, report.face_name, "graphql", args, timeout_s)
+        else:
+            call(find_address(run_dir), "graphql", args, "message", timeout_s)
     except RunStopped as exc:
         # A job may outlive its run; that is no failure of the job.
         print(f"triplane message: {exc}", file=sys.stderr)

@@ -17,9 +17,10 @@ from triplane.connection import Connection
 from triplane.gateway import Gateway
 from triplane_cylc.config import CylcConfig
 from triplane_cylc.faces.builder import FaceBuilder, Site
-from triplane_cylc.faces.contact import this_host, this_process
+from triplane_cylc.faces.contact import DEFAULT_SSH_COMMAND, this_host, this_process
 from triplane_cylc.faces.manager import FaceManager
-from triplane_cylc.tracking import ZmqTracking
+from triplane_cylc.relay_program import write_relay
+from triplane_cylc.tracking import SshTracking, ZmqTracking
 from triplane_cylc.transport.doorkeeper import Doorkeeper
 from triplane_cylc.transport.ports import PortRange
 
@@ -68,6 +69,8 @@ class CylcWire:
             process=process,
             ports=PortRange(*config.ports),
             definition=config.run_dir_definition == "real",
+            ssh_command=_ssh_command(gateway),
+            cylc_path=str(await asyncio.to_thread(write_relay, data_dir, root)),
         )
         if not await asyncio.to_thread(self._site.ports.has_free, _SOCKETS_PER_FACE):
             first, last = config.ports
@@ -83,6 +86,7 @@ class CylcWire:
         self._manager = FaceManager(gateway, self._connection, builder, config)
         # Jobs may need a face while the others are still being opened.
         gateway.offer_tracking(ZmqTracking(self._manager, self._site.owner))
+        gateway.offer_tracking(SshTracking(self._manager, self._site.owner))
         try:
             await self._manager.start()
         except BaseException:
@@ -121,6 +125,13 @@ def _setting(gateway: Gateway, section: str, key: str, default: type[BaseModel])
     settings: Any = gateway.settings
     found = getattr(settings, section, None) if settings is not None else None
     return Path(getattr(found if found is not None else default(), key))
+
+
+def _ssh_command(gateway: Gateway) -> str:
+    """How other machines reach this one: the command of the platform `localhost`."""
+    platforms: Any = getattr(gateway.settings, "platforms", None) or {}
+    local = platforms.get("localhost")
+    return local.ssh_command if local is not None else DEFAULT_SSH_COMMAND
 
 
 def _installation(data_dir: Path) -> str:

@@ -133,11 +133,15 @@ def _parse_message(text: str, severity: str) -> JobMessage:
     return JobMessage(severity, text.strip())
 
 
-def _check_ids(face_name: str, task_job: str) -> None:
-    # They become parts of a path on this machine.
+def check_face_name(face_name: str) -> None:
+    """Raises BadArguments where it cannot be the name of a run directory, as part of a path on this machine."""
     parts = face_name.split("/")
     if any(part in ("", ".", "..") for part in parts) or "\0" in face_name or "~" in face_name:
         raise BadArguments(f"{face_name!r} is not a workflow")
+
+
+def _check_ids(face_name: str, task_job: str) -> None:
+    check_face_name(face_name)
     job = task_job.split("/")
     if len(job) != 3 or any(part in ("", ".", "..") for part in job) or "\0" in task_job:
         raise BadArguments(f"{task_job!r} is not a job: give CYCLE/TASK/NN")

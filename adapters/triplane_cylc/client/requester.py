@@ -80,7 +80,7 @@ def find_address(run_dir: Path) -> Address:
         raise RequestFailed(f"{service / 'contact'} lacks a host or a port") from exc
 
 
-def call(address: Address, endpoint: str, args: dict[str, Any], program: str, timeout_s: float) -> Any:
+def call(address: Address, endpoint: str, args: dict[str, Any], program: str, timeout_s: float, comms_method: str = "zmq") -> Any:
     """The data that the endpoint answers with, waited for at most `timeout_s` seconds.
 
     Raises:
@@ -91,7 +91,7 @@ def call(address: Address, endpoint: str, args: dict[str, Any], program: str, ti
     request = {
         "command": endpoint,
         "args": args,
-        "meta": {"prog": program, "host": socket.gethostname(), "comms_method": "zmq"},
+        "meta": {"prog": program, "host": socket.gethostname(), "comms_method": comms_method},
     }
     timeout_ms = max(1, int(timeout_s * 1000))
     context = zmq.Context()

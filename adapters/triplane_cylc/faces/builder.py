@@ -19,10 +19,10 @@ from triplane.entities import Run, RunDetail
 from triplane.gateway import Gateway
 from triplane.queries import DescribeRun, RunView
 from triplane_cylc.datastore import FaceIdentity
-from triplane_cylc.faces.contact import Contact, ProcessIdentity
+from triplane_cylc.faces.contact import DEFAULT_SSH_COMMAND, Contact, ProcessIdentity
 from triplane_cylc.faces.directory import FaceDirectory, open_directory
 from triplane_cylc.faces.face import Face
-from triplane_cylc.faces.keys import FaceKeys
+from triplane_cylc.faces.keys import FaceKeys, KeyPair
 from triplane_cylc.faces.mark import Mark
 from triplane_cylc.faces.names import face_name
 from triplane_cylc.transport.doorkeeper import Doorkeeper
@@ -55,6 +55,7 @@ class Site:
         installation: identity of this gateway's data directory, in every mark.
         host: what contact files name.
         definition: whether `flow.cylc` is the real definition instead of a stub.
+        ssh_command: how jobs elsewhere reach this machine; cylc_path: the folder with the `cylc` that they call here.
     """
 
     root: Path
@@ -63,6 +64,8 @@ class Site:
     process: ProcessIdentity
     ports: PortRange
     definition: bool
+    ssh_command: str = DEFAULT_SSH_COMMAND
+    cylc_path: str | None = None
 
     @property
     def owner(self) -> str:
@@ -175,7 +178,20 @@ class FaceBuilder:
             owner=identity.owner,
             run_dir=identity.run_dir,
             uuid=face.run.run_id,
+            ssh_command=self.site.ssh_command,
+            cylc_path=self.site.cylc_path,
         )
+
+    async def issue(self, face: Face, target: str, access: frozenset[str]) -> KeyPair:
+        """A new pair of keys for the jobs of an install target; its public half is on disk for the next start of the gateway.
+
+        Raises:
+            OSError
+        """
+        pair = KeyPair.generate()
+        face.issue(target, pair, access, self._doorkeeper)
+        await asyncio.to_thread(face.directory.write_keys, face.keys)
+        return pair
 
     def _write_files(self, face: Face, detail: RunDetail) -> None:
         assert face.sockets is not None

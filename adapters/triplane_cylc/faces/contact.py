@@ -12,6 +12,7 @@ from typing import Final
 CYLC_API: Final = 5
 # Clients of 8.6 and later ask an 8.6 server for more fields; 8.5.4 is served well by all of them (T4).
 CYLC_VERSION: Final = "8.5.4"
+DEFAULT_SSH_COMMAND: Final = "ssh -oBatchMode=yes -oConnectTimeout=10"
 _MAX_CONTACT_CHARS: Final = 65_536
 
 
@@ -32,6 +33,8 @@ class Contact:
     owner: str
     run_dir: str
     uuid: str
+    ssh_command: str = DEFAULT_SSH_COMMAND
+    cylc_path: str | None = None
 
     def text(self) -> str:
         """The file's text, one `KEY=VALUE` a line, sorted by key."""
@@ -47,8 +50,8 @@ class Contact:
             "CYLC_WORKFLOW_PUBLISH_PORT": self.publish_port,
             "CYLC_WORKFLOW_RUN_DIR_ON_WORKFLOW_HOST": self.run_dir,
             "CYLC_WORKFLOW_UUID": self.uuid,
-            "SCHEDULER_CYLC_PATH": None,
-            "SCHEDULER_SSH_COMMAND": "ssh -oBatchMode=yes -oConnectTimeout=10",
+            "SCHEDULER_CYLC_PATH": self.cylc_path,
+            "SCHEDULER_SSH_COMMAND": self.ssh_command,
             "SCHEDULER_USE_LOGIN_SHELL": True,
         }
         return "".join(f"{key}={values[key]}\n" for key in sorted(values))

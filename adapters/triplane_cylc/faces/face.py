@@ -13,7 +13,7 @@ from triplane.gateway import Gateway
 from triplane.queries import RunView
 from triplane_cylc.datastore import FaceIdentity, FaceStore
 from triplane_cylc.faces.directory import FaceDirectory
-from triplane_cylc.faces.keys import FaceKeys
+from triplane_cylc.faces.keys import FaceKeys, KeyPair
 from triplane_cylc.frames import encode_error
 from triplane_cylc.mutations import Target
 from triplane_cylc.session import Session
@@ -43,6 +43,7 @@ class Face:
         self._store: FaceStore | None = None
         self._cursor = 0
         self._targets = {public.decode("ascii"): target for target, public in keys.allowed.items()}
+        self._access: dict[str, frozenset[str]] = {}
         self._sessions: dict[str, Session] = {}
         self._connections: list[Connection] = []
 
@@ -59,6 +60,21 @@ class Face:
     def admit(self, doorkeeper: Doorkeeper) -> None:
         """Make the face's keys, and no others, valid for it."""
         doorkeeper.allow(self.domain, frozenset(self.keys.allowed.values()))
+
+    def issue(self, target: str, pair: KeyPair, access: frozenset[str], doorkeeper: Doorkeeper) -> None:
+        """Let the jobs of an install target in with a key of their own; the one that it had before opens nothing any more.
+
+        Args:
+            access: roles that the key has besides reporting.
+        """
+        old = self.keys.allowed.get(target)
+        self.keys.allowed[target] = pair.public
+        if old is not None:
+            self._targets.pop(old.decode("ascii"), None)
+            self._sessions.pop(old.decode("ascii"), None)
+        self._targets[pair.public.decode("ascii")] = target
+        self._access[target] = access
+        self.admit(doorkeeper)
 
     def show(self, view: RunView, identity: FaceIdentity, clock: Callable[[], float]) -> None:
         """Take the run's state from the last commit; from here on requests are answered."""
@@ -125,7 +141,9 @@ class Face:
         if self._store is None or self.identity is None or target is None:
             return None
         connection = self._gateway.open_connection(
-            WIRE, f"{self.identity.name} {target}", CurveKey(run_id=self.run.run_id, target=target)
+            WIRE,
+            f"{self.identity.name} {target}",
+            CurveKey(run_id=self.run.run_id, target=target, access=self._access.get(target, frozenset())),
         )
         self._connections.append(connection)
         session = Session(

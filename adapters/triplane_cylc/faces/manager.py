@@ -26,6 +26,7 @@ from triplane_cylc.config import CylcConfig
 from triplane_cylc.faces.builder import FaceBuilder, RunEnded
 from triplane_cylc.faces.directory import FaceDirectory, NotOurDirectory, find_marked
 from triplane_cylc.faces.face import Face
+from triplane_cylc.faces.keys import KeyPair
 from triplane_cylc.faces.policy import Priority, due, is_delayed, is_exposed, priority, shutdown_reason
 from triplane_cylc.transport.ports import NoFreePort
 
@@ -113,6 +114,17 @@ class FaceManager:
             return await self._open(run)
         except CANNOT_OPEN as exc:
             raise CannotNow(f"run {run.workflow_id!r} has no face on the Cylc wire: {exc}") from exc
+
+    async def issue(self, face: Face, target: str, access: frozenset[str]) -> KeyPair:
+        """A new pair of keys for the jobs of an install target; see `FaceBuilder.issue`.
+
+        Raises:
+            CannotNow: it cannot be written down.
+        """
+        try:
+            return await self._builder.issue(face, target, access)
+        except OSError as exc:
+            raise CannotNow(f"no keys for {target!r}: {exc}") from exc
 
     async def directory(self, run: Run) -> FaceDirectory | None:
         """The run's directory, made and marked; None where the name is somebody else's or the namespace is not ours."""

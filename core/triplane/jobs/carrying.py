@@ -125,9 +125,9 @@ class HostCarrier:
         target = read_target(place) or JobTarget(
             host=platform.hosts[next(self._turn) % len(platform.hosts)],
             home=platform.target(effect.platform) != LOCALHOST,
-            submission=spec.get("submission_polling_intervals"),
-            execution=spec.get("execution_polling_intervals"),
-            time_limit_s=spec.get("execution_time_limit"),
+            submission=spec.get("submission_polling_s"),
+            execution=spec.get("execution_polling_s"),
+            time_limit_s=spec.get("execution_time_limit_s"),
         )
         runner = self._runners[platform.job_runner]
         request = JobRequest(
@@ -158,7 +158,14 @@ class HostCarrier:
         return target, (place.directory / "job").read_text()
 
     async def _submit_somewhere(
-        self, run: Run, effect: SubmitJob, platform: PlatformSettings, prepared: Prepared, place: JobPlace, target: JobTarget, placed: Placed
+        self,
+        run: Run,
+        effect: SubmitJob,
+        platform: PlatformSettings,
+        prepared: Prepared,
+        place: JobPlace,
+        target: JobTarget,
+        placed: Placed,
     ) -> str:
         """Submit on the job's host, or another one of the platform where that is not to be reached: they share one file system,
         where the second submission finds the first.
@@ -246,7 +253,8 @@ class HostCarrier:
             return ()
         is_running = state == "running"
         own = (target.execution if is_running else target.submission) if target is not None else None
-        items = parse_intervals(own if own is not None else self._common(address, settings, is_running))
+        common = parse_intervals(self._common(address, settings, is_running))
+        items = tuple((1, seconds) for seconds in own) if own is not None else common
         if is_running and target is not None and target.time_limit_s is not None:
             items = with_time_limit(items, target.time_limit_s, parse_intervals(settings.execution_time_limit_polling_intervals))
         return items

@@ -156,13 +156,13 @@ def job_script(context: JobContext) -> str:
         _HEAD.format(job=context.place.job, workflow=context.workflow),
         f"export CYLC_WORKFLOW_RUN_DIR={_run_directory(context)}",
         *(f"export {name}={shlex.quote(value)}" for name, value in _environment(context).items()),
-        *(f'export {name}="{value}"' for name, value in _directories(context.place).items()),
+        *(f"export {name}={_in_quotes(value)}" for name, value in _directories(context).items()),
         'export PATH="${CYLC_WORKFLOW_RUN_DIR}/bin:${PATH}"',
         _ONCE.format(identity=context.identity) if context.identity else "",
         f"TRIPLANE_MESSAGE_COMMAND=({shlex.join(context.message_command)})",
         f"TRIPLANE_VACATION_SIGNALS={shlex.quote(' '.join(context.vacation_signals))}",
         _FUNCTIONS,
-        _function("environment", _user_environment(context.spec["environment"])),
+        _function("environment", _user_environment(context.spec)),
         *(_function(name.replace("-", "_"), scripts.get(name, "")) for name in _PARTS),
         _MAIN,
     ]
@@ -174,17 +174,23 @@ def _run_directory(context: JobContext) -> str:
     return run_directory_at_home(directory.name) if context.home else shlex.quote(str(directory))
 
 
-def _directories(place: JobPlace) -> dict[str, str]:
-    """What lies below the run's directory, wherever that is. Names of cycles and tasks have nothing that a shell expands."""
-    run = "${CYLC_WORKFLOW_RUN_DIR}"
+def _in_quotes(path: str) -> str:
+    """Between double quotes; only a work directory that a user names may have what a shell expands there."""
+    return f'"{_escaped(path)}"'
+
+
+def _directories(context: JobContext) -> dict[str, str]:
+    """What lies below the run's directory, wherever that is."""
+    place, run = context.place, "${CYLC_WORKFLOW_RUN_DIR}"
     log = f"{run}/log/job/{place.job}"
+    work = context.spec.get("work_sub_directory") or f"{place.cycle}/{place.name}"
     return {
         "CYLC_WORKFLOW_LOG_DIR": f"{run}/log",
         "CYLC_WORKFLOW_SHARE_DIR": f"{run}/share",
         "CYLC_WORKFLOW_WORK_DIR": f"{run}/work",
         "CYLC_TASK_LOG_DIR": log,
         "CYLC_TASK_LOG_ROOT": f"{log}/job",
-        "CYLC_TASK_WORK_DIR": f"{run}/work/{place.cycle}/{place.name}",
+        "CYLC_TASK_WORK_DIR": f"{run}/work/{work}",
         "CYLC_TASK_SHARE_CYCLE_DIR": f"{run}/share/cycle/{place.cycle}",
     }
 
@@ -220,8 +226,14 @@ def _environment(context: JobContext) -> dict[str, str]:
     return {**values, **given}
 
 
-def _user_environment(environment: Mapping[str, str]) -> str:
-    return "\n".join(f"export {name}={_expanding(value)}" for name, value in environment.items())
+def _user_environment(spec: Mapping[str, Any]) -> str:
+    included, excluded = spec.get("environment_include"), spec.get("environment_exclude") or ()
+    wanted = {
+        name: value
+        for name, value in spec["environment"].items()
+        if (included is None or name in included) and name not in excluded
+    }
+    return "\n".join(f"export {name}={_expanding(value)}" for name, value in wanted.items())
 
 
 def _expanding(value: str) -> str:

@@ -16,7 +16,7 @@ class JobTarget(BaseModel):
         host: where it was submitted, or is about to be.
         home: whether its directory there is below `$HOME/cylc-run`, not the one on this machine.
         job_id: the runner's id, empty while it is not known.
-        submission, execution: polling intervals as written; the platform's where they are None.
+        submission, execution: the task's own polling intervals in seconds; the platform's where they are None.
         time_limit_s: the execution time limit, None for none.
     """
 
@@ -25,8 +25,8 @@ class JobTarget(BaseModel):
     host: str
     home: bool = False
     job_id: str = ""
-    submission: str | None = None
-    execution: str | None = None
+    submission: tuple[float, ...] | None = None
+    execution: tuple[float, ...] | None = None
     time_limit_s: float | None = None
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from triplane.commands.system import ContinueStep
 from triplane.effects import Dispatch, SubmitJob
 from triplane.engines.base import MAX_TASKS_PER_STEP, RunState, Step
+from triplane.engines.graph.job_settings import job_settings
 from triplane.engines.graph.plan import Plan
 from triplane.engines.graph.pool import BUSY_STATES, Pool
 from triplane.entities import Task, TaskKey, evolve
@@ -289,6 +290,7 @@ class Progress:
             "final": str(definition.final) if definition.final is not None else "",
             "utc_mode": definition.utc_mode,
             "source": self.state.detail.definition.get("source", {}),
+            **job_settings(one.settings),
         }
         return SubmitJob(self.state.run.run_id, task.cycle, task.name, task.submit_num, one.platform, spec)
 

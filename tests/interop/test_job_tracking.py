@@ -1,0 +1,161 @@
+"""Jobs that report over ZeroMQ, over ssh and by being polled, here and on a job host behind a real sshd, by our client and by Cylc's."""
+
+import json
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway_process import GatewayProcess
+from interop import clients
+from interop.loopback_ssh import HOST, LoopbackSsh
+from left_jobs import end_jobs
+
+DEADLINE_S = 60.0
+
+PLATFORMS = """
+[platforms.localhost]
+ssh_command = "{back}"
+message_command = "{message}"
+submission_polling_intervals = "PT5S"
+[platforms.near]
+message_command = "{message}"
+[platforms.far]
+hosts = ["{host}"]
+ssh_command = "{there}"
+message_command = "{message}"
+retrieve_job_logs = true
+[platforms.shelled]
+hosts = ["{host}"]
+ssh_command = "{there}"
+message_command = "{message}"
+communication_method = "ssh"
+[platforms.silent]
+hosts = ["{host}"]
+ssh_command = "{there}"
+message_command = "{message}"
+communication_method = "poll"
+submission_polling_intervals = "PT1S"
+execution_polling_intervals = "PT1S"
+"""
+
+ALL_WAYS = """
+[scheduling]
+    cycling mode = integer
+    initial cycle point = 1
+    final cycle point = 1
+    [[graph]]
+        P1 = near:ready => far:ready => shelled:ready => silent:ready => last
+[runtime]
+    [[root]]
+        script = "{say} -- $CYLC_WORKFLOW_ID $CYLC_TASK_JOB 'it is ready' 'CUSTOM:by {say}'; echo $HOME; tool"
+        [[[outputs]]]
+            ready = it is ready
+    [[near]]
+        platform = near
+    [[far]]
+        platform = far
+    [[shelled]]
+        platform = shelled
+    [[silent]]
+        platform = silent
+    [[last]]
+        platform = near
+"""
+
+
+class House:
+    """A gateway, a job host, and the platforms between them."""
+
+    def __init__(self, directory: Path, message: str) -> None:
+        self.message = message
+        # What a job host has on its path: our client and Cylc's.
+        tools = directory / "tools"
+        tools.mkdir(parents=True)
+        (tools / "triplane").write_text(f'#!/bin/sh\nshift\nexec {shlex.quote(sys.executable)} -m triplane_cylc "$@"\n')
+        (tools / "cylc").write_text(f'#!/bin/sh\nexec {clients.cylc()}/cylc "$@"\n')
+        for tool in tools.iterdir():
+            tool.chmod(0o755)
+        self.ssh = LoopbackSsh(directory / "ssh", directory / "home", str(tools))
+        text = PLATFORMS.format(back=self.ssh.to_gateway, there=self.ssh.to_job_host, host=HOST, message=message)
+        self.gateway = GatewayProcess(directory / "home", text)
+        (directory / "home" / ".bash_profile").write_text(f"export PATH={tools}:$PATH\n")
+
+    def __enter__(self) -> "House":
+        self.ssh.__enter__()
+        self.gateway.__enter__()
+        return self
+
+    def __exit__(self, *arguments: object) -> None:
+        self.gateway.__exit__(*arguments)
+        self.ssh.__exit__(*arguments)
+        end_jobs(self.ssh.home)
+
+    def start(self, name: str, text: str) -> None:
+        folder = self.gateway.definitions / name
+        (folder / "bin").mkdir(parents=True)
+        (folder / "flow.cylc").write_text(text)
+        (folder / "bin" / "tool").write_text("#!/bin/sh\necho from the tool\n")
+        (folder / "bin" / "tool").chmod(0o755)
+        self.gateway.cli("start", str(folder), "--id", name)
+
+    def view(self, name: str) -> dict[str, Any]:
+        """The run as `triplane show --json` has it."""
+        return json.loads(self.gateway.cli("show", name, "--json").stdout)
+
+    def jobs(self, name: str) -> dict[str, dict[str, Any]]:
+        """`NAME/NN` → the job."""
+        return {f"{job['name']}/{job['submit_num']:02d}": job for job in self.view(name)["jobs"]}
+
+    def until(self, name: str, what: str, holds: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+        """Wait until the run is as `holds` says; the run."""
+        end = time.monotonic() + DEADLINE_S
+        while not holds(view := self.view(name)):
+            states = {f"{job['name']}/{job['submit_num']}": (job["state"], job["messages"]) for job in view["jobs"]}
+            assert time.monotonic() < end, f"it never came true that {what}:\n{states}\n{self.gateway.output[-3_000:]}"
+            time.sleep(0.2)
+        return view
+
+    def log(self, name: str, job: str, remote: bool = False) -> Path:
+        """A job's directory, here or on the job host."""
+        home = self.ssh.home if remote else self.gateway.home
+        return home / "cylc-run" / name / "log" / "job" / "1" / job
+
+
+def is_completed(view: dict[str, Any]) -> bool:
+    return bool(view["run"]["status"] == "completed")
+
+
+@pytest.fixture(scope="module", params=["triplane message", "cylc message"])
+def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with House(tmp_path_factory.mktemp("tracking"), request.param) as house:
+        yield house
+
+
+def test_one_workflow_reports_by_every_method_from_here_and_from_a_job_host(house: House):
+    house.start("ways", ALL_WAYS.format(say=house.message))
+    house.until("ways", "the run is completed", is_completed)
+    jobs = house.jobs("ways")
+    assert {name: job["state"] for name, job in jobs.items()} == dict.fromkeys(
+        ["near/01", "far/01", "shelled/01", "silent/01", "last/01"], "succeeded"
+    )
+    # Only what was never sent is found by a poll.
+    told = f"by {house.message}"
+    assert {name: job["messages"] for name, job in jobs.items()} == {
+        "near/01": [told], "far/01": [told], "shelled/01": [told], "silent/01": [f"{told} (polled)"], "last/01": [told],
+    }  # fmt: skip
+    for name in ("far", "shelled", "silent"):
+        there = house.log("ways", f"{name}/01", remote=True)
+        assert f"{house.ssh.home}\nfrom the tool" in (there / "job.out").read_text()
+        assert "CYLC_JOB_EXIT=SUCCEEDED" in (there / "job.status").read_text()
+    # Only this platform's logs are fetched; a job host gets keys only where jobs use them, and they are its own.
+    assert "from the tool" in (house.log("ways", "far/01") / "job.out").read_text()
+    assert not (house.log("ways", "silent/01") / "job.out").exists()
+    # What jobs could report with is taken back when the run is closed.
+    service = house.log("ways", "far/01", remote=True).parents[4] / ".service"
+    house.until("ways", "the job host has no contact file", lambda view: not (service / "contact").exists())
+    assert sorted(file.name for file in service.iterdir()) == ["triplane"]
