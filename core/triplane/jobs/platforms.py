@@ -65,7 +65,7 @@ class PlatformSettings(BaseModel):
         pattern="^[a-z][a-z0-9_]{0,31}$",
     )
     install_target: Annotated[str, Field(pattern="^localhost$")] | None = _setting(
-        None, "`localhost` where the hosts see this machine's run directories; otherwise each gets its own in `~/cylc-run`."
+        None, "Is `localhost` where the hosts see this machine's run directories; otherwise they get their own in `~/cylc-run`."
     )
     ssh_command: CommandLine = _setting(
         "ssh -oBatchMode=yes -oConnectTimeout=10",

@@ -13,6 +13,7 @@ from triplane.adapter import AdapterError
 from triplane.commands import HoldTasks, ReleaseTasks, StartRun, StopRun
 from triplane.entities import Run
 from triplane.errors import CannotNow
+from triplane.jobs.tracking import JobSite
 from triplane.testing import eventually
 from triplane.testing.engine import StillEngine
 from triplane_cylc.faces.policy import due, is_exposed, priority, shutdown_reason
@@ -83,27 +84,41 @@ async def test_a_durable_run_of_a_type_that_is_not_exposed_gets_no_face(durable,
 
 async def test_a_job_that_must_report_gets_its_face_at_once_and_one_too_many_is_told_why(durable, tmp_path):
     async with CylcHouse(tmp_path, expose_after_s=3_600.0, max_faces=1) as house:
-        (tracking,) = house.gateway.tracking.values()
-        prepared = await tracking.prepare(house.run, "localhost")
+        tracking = house.gateway.tracking["zmq"]
+        prepared = await tracking.prepare(house.run, JobSite("localhost"))
         assert (house.service() / "contact").exists() and prepared.run_directory == house.service().parent
         assert prepared.environment["CYLC_WORKFLOW_ID"] == house.workflow_id
-        assert sorted(prepared.files) == [".service/client.key_secret", ".service/contact", ".service/server.key"]
+        assert prepared.files == {} and "message" in prepared.message_command
         await start(house, "second")
         second = house.gateway.bus.view(house.gateway.bus.current_run_id("default", "second")).run
         with pytest.raises(CannotNow, match="raise adapters.cylc.max_faces"):
-            await tracking.prepare(second, "localhost")
+            await tracking.prepare(second, JobSite("localhost"))
         await house.close_run()
         await eventually("the place is free", lambda: not (house.service() / "contact").exists())
         await asyncio.sleep(0)
-        assert (await tracking.prepare(second, "localhost")).run_directory.name == "second"
+        assert (await tracking.prepare(second, JobSite("localhost"))).run_directory.name == "second"
+
+
+async def test_a_job_host_gets_keys_of_its_own_and_a_shell_gets_none(durable, tmp_path):
+    async with CylcHouse(tmp_path) as house:
+        site = JobSite("far", "far")
+        prepared = await house.gateway.tracking["zmq"].prepare(house.run, site)
+        assert prepared.message_command == ("triplane", "message")
+        assert sorted(prepared.files) == [".service/client.key_secret", ".service/contact", ".service/server.key"]
+        public = house.service() / "client_public_keys" / "client_far.key"
+        first = public.read_text()
+        assert prepared.files[".service/client.key_secret"] != (house.service() / "client.key_secret").read_bytes()
+        await house.gateway.tracking["zmq"].prepare(house.run, site)
+        assert public.read_text() != first, "the keys that were given out before are replaced"
+        assert sorted((await house.gateway.tracking["ssh"].prepare(house.run, site)).files) == [".service/contact"]
 
 
 async def test_a_run_of_another_namespace_is_not_served_and_its_jobs_are_told_what_to_do(durable, tmp_path):
     async with CylcHouse(tmp_path, namespace="elsewhere") as house:
-        (tracking,) = house.gateway.tracking.values()
+        tracking = house.gateway.tracking["zmq"]
         assert await tracking.directory(house.run) is None
         with pytest.raises(CannotNow, match='communication_method = "poll"'):
-            await tracking.prepare(house.run, "localhost")
+            await tracking.prepare(house.run, JobSite("localhost"))
         assert list(house.run_root.iterdir()) == []
 
 
