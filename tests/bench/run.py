@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import http_posts
+import idle_clients
 import mutation_deltas
 import peers_contest
 import restart
@@ -22,6 +23,7 @@ import results
 import sdk_calls
 import store_commits
 import store_growth
+import websockets_load
 import workflow_clients
 import zmq
 import zmq_requests
@@ -120,6 +122,8 @@ GROUPS: dict[str, tuple[str, Callable[[Conditions], Iterator[Measurement]]]] = {
     "store": ("The store by itself", store_commits.measurements),
     "restart": ("kill -9 under load", restart.measurements),
     "size": ("A large store beside a small one", store_growth.measurements),
+    "websocket": ("Cyclus websockets", websockets_load.measurements),
+    "idle": ("Clients that wait", idle_clients.measurements),
     "sdk": ("The SDK as the client", sdk_calls.measurements),
 }
 

@@ -44,3 +44,11 @@ def measurements(given: Conditions) -> Iterator[Measurement]:
                 functools.partial(measure, sdk, call, gateway.http_port, gateway.pid, clients, given.seconds),
                 "a stub", CLIENT,
             )  # fmt: skip
+    # How much of a start at one connection is the disk, which has to be waited for: the same stub with one commit.
+    committing = given.stack.enter_context(Floor("sdk_stub.py", database=True))
+    yield Comparison(
+        "SDK `start_workflow` beside a stub that commits, calls/s", 1, "rate", GOAL,
+        functools.partial(measure, sdk, "start", committing.said["port"], committing.pid, 1, given.seconds),
+        functools.partial(measure, sdk, "start", gateway.http_port, gateway.pid, 1, given.seconds),
+        "a stub with one SQLite FULL transaction a start", CLIENT,
+    )  # fmt: skip
