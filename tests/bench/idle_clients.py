@@ -24,7 +24,8 @@ from zmq_requests import SMALLEST_REQUEST, Endpoint
 
 CLIENTS, WARM_UP = 1_000, 50
 SETTLE_S = 1.0
-MOST_REPETITIONS = 3
+MOST_REPETITIONS = 2
+"""Memory hardly varies from one to the next."""
 POLLS_PER_WORKER = 50
 PAGE = os.sysconf("SC_PAGE_SIZE")
 WEBSOCKET, LONG_POLL, ZMQ_CLIENT = "websocket", "long poll", "ZeroMQ client under CURVE"

@@ -2,8 +2,8 @@
 
 `steps N` on its websocket: for each step a child process is asked over a pipe and answers with its rows, which are
 committed to SQLite (WAL, synchronous=FULL, one transaction a step); then the rows of one time are selected and sent to
-all clients; `run_finished` after the last. The model's arithmetic is left out: the child answers at once. Takes a path for its database; prints
-its port as one JSON line when it is ready.
+all clients; `run_finished` after the last. The model's arithmetic is left out: the child answers at once. Takes a path
+for its database; prints its port as one JSON line when it is ready.
 """
 
 import asyncio
