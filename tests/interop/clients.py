@@ -43,6 +43,8 @@ SDK_212 = ForeignClient(
     "sdk212", (("--no-deps", "durable-workflow==2.12.0"), ("httpx", "fastavro>=1.12.2,<2"))
 )
 WEBSOCKET = ForeignClient("ws", (("websockets",),))
+# The user interface has its own cylc-flow beside it; selenium drives the browser that looks at its page.
+GUI = ForeignClient("gui", (("cylc-uiserver==1.7.1", "cylc-flow==8.5.4", "selenium"),))
 ALL = (CYLC, SDK_290, SDK_212, WEBSOCKET)
 
 
@@ -88,6 +90,11 @@ def sdk_212() -> Path:
 def websocket() -> Path:
     """The folder of a `python` with the websockets library, for ten-line Cyclus scripts."""
     return bin_dir(WEBSOCKET)
+
+
+def gui() -> Path:
+    """The folder of a `cylc` that has `gui`, and of a `python` with selenium."""
+    return bin_dir(GUI)
 
 
 def environment_of(folder: Path, home: Path, **extra: str) -> dict[str, str]:

@@ -124,7 +124,12 @@ class FaceDirectory:
         _write(self.path / "flow.cylc", definition if real and definition is not None else stub, _PUBLIC)
 
     def write_contact(self, contact: Contact) -> None:
-        """Make the run visible to clients; the last step of opening a face."""
+        """Make the run visible to clients; the last step of opening a face.
+
+        Beside it goes a scheduler's database, an empty one: that it exists tells clients that the run has run, also
+        when it has ended (contract section 1.2).
+        """
+        (self.service / "db").touch(mode=_PRIVATE)
         _write(self.contact_path, contact.text(), _PUBLIC)
 
     def remove_contact(self) -> None:
