@@ -87,7 +87,7 @@ def assemble(
     jobs = JobService(config.jobs.run_dir, config.platforms, runners)
     matching = Matching(_instance(sections.get("durable"), DurableSettings))
     streams = Streams(_instance(sections.get("durable"), DurableSettings))
-    models = ModelService(_instance(sections.get("simulation"), SimulationSettings))
+    models = ModelService(_instance(sections.get("simulation"), SimulationSettings), config.gateway.data_dir / "simulations")
     gateway = Gateway(
         store,
         engines,

@@ -110,9 +110,14 @@ class StartModel(Effect):
 
 @value()
 class StepModel(Effect):
-    """Let the child compute one time step; it answers with `ModelStepped`."""
+    """Let the child compute one time step; it answers with `ModelStepped`.
+
+    Attributes:
+        flush: the step's rows are wanted with its answer; else a model for which that is costly may give them a little later.
+    """
 
     step: int
+    flush: bool = True
 
 
 @value()

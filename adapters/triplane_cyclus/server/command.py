@@ -87,6 +87,10 @@ def _change(raw: dict[str, Any], options: ServerOptions, port: int, data_dir: Pa
     raw.setdefault("auth", {}).setdefault("local_role", "admin")
     # There are no graphs here, and so nobody who carries their jobs' reports.
     raw["platforms"] = {"localhost": {"communication_method": "poll"}}
+    output = _output_path(options)
+    if output is not None:
+        engine = raw.setdefault("engines", {}).setdefault("simulation", {}).setdefault("cyclus", {})
+        engine["output_path"] = str(output)
     wire = raw.get("adapters", {}).get("cyclus", {})
     raw["adapters"] = {
         "cyclus": {

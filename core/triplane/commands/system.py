@@ -101,6 +101,18 @@ class ModelStepped(SystemCommand):
     summary: dict[str, Any] | None = None
 
 
+class ModelRecorded(SystemCommand):
+    """A simulation's child process gave rows of steps that it had told of before.
+
+    Attributes:
+        tables: as in `ModelStepped`.
+    """
+
+    name: ClassVar[str] = "model_recorded"
+
+    tables: tuple[dict[str, Any], ...] = ()
+
+
 class ModelFailed(SystemCommand):
     """A simulation's child process crashed, hung, flooded or refused its input.
 

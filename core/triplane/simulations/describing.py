@@ -1,14 +1,19 @@
 """Agents' annotations, asked once of each model in a short-lived child process."""
 
 import asyncio
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from triplane.engines.simulation.settings import SimulationSettings
 from triplane.errors import CannotNow, RefusedInput
 from triplane.models.installed import installed_models
+from triplane.simulations.agents import AgentDescriber
+from triplane.simulations.launching import launch_of
 from triplane.simulations.process import ChildProcess
 
+_AGENT = re.compile(r":[A-Za-z0-9_]{1,100}:[A-Za-z0-9_]{1,100}")
 FORGET_FAILURE_S = 30.0
 """How long a model that could not be described is not asked again."""
 
@@ -16,15 +21,21 @@ FORGET_FAILURE_S = 30.0
 class Describer:
     """Knows what the agents of every model are, as far as somebody asked. One child for each model, once."""
 
-    def __init__(self, settings: SimulationSettings) -> None:
+    def __init__(self, settings: SimulationSettings, folders: Path | None = None) -> None:
         self._settings = settings
+        self._native = AgentDescriber(settings, folders)
         self._known: dict[str, asyncio.Future[Mapping[str, Any]]] = {}
         self._children: set[ChildProcess] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def describe(self, spec: str) -> "asyncio.Future[Any] | None":
-        """A future of the annotations of `path:model:agent`; None where there is no such model."""
+        """A future of the annotations of `path:model:agent`; None where there is no such model.
+
+        Where it is no model in Python it is an agent of the native Cyclus, whose libraries are named without a path here.
+        """
         parts = spec.split(":")
+        if len(parts) == 3 and parts[1] not in installed_models() and _AGENT.fullmatch(spec):
+            return self._native.describe(spec)
         if len(parts) != 3 or parts[1] not in installed_models():
             return None
         model, agent = parts[1], parts[2]
@@ -44,7 +55,9 @@ class Describer:
             else:
                 self._fail(model, known, str(answer.get("reason", "it gave no annotations")))
 
-        child = ChildProcess(self._settings, answered, lambda reason, lost: self._fail(model, known, reason))
+        child = ChildProcess(
+            launch_of(model, self._settings), self._settings, answered, lambda reason, lost: self._fail(model, known, reason)
+        )
         self._children.add(child)
         try:
             await child.start()
@@ -63,6 +76,7 @@ class Describer:
 
     def close(self) -> None:
         """End what is being asked."""
+        self._native.close()
         for child in self._children:
             child.kill()
         for future in self._known.values():

@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import os
+import shutil
 import signal
 import sys
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
@@ -13,10 +15,10 @@ from typing import Any, cast
 from triplane.engines.simulation.settings import SimulationSettings
 from triplane.simulations import keeper
 from triplane.simulations.framing import Decoder, FrameTooLarge, FrameUnreadable, encode
+from triplane.simulations.launching import Launch
 
 log = logging.getLogger(__name__)
 
-PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONPATH")
 TAIL_BYTES = 2_000
 LINGER_S = 0.5
 """How long after its end a child's last words may still arrive."""
@@ -32,13 +34,19 @@ class ChildProcess(asyncio.SubprocessProtocol):
     """A child that answers one request at a time. It ends once, with a reason, unless `kill` silenced it.
 
     Args:
-        on_answer: called with each answer.
+        launch: what to run.
+        on_answer: called with each answer, and with rows that come late, `{"did": "rows"}`, at most once after each answer.
         on_end: called once when the child is gone or was killed for what it did; told why, for people, and whether it
             was lost, that is, ended by itself, and not for a limit that it would come to again.
+        folders: where a folder for the child is made, if it gets one; else in the usual place.
     """
 
-    def __init__(self, settings: SimulationSettings, on_answer: Answer, on_end: End) -> None:
-        self._settings, self._on_answer, self._on_end = settings, on_answer, on_end
+    def __init__(
+        self, launch: Launch, settings: SimulationSettings, on_answer: Answer, on_end: End, folders: Path | None = None
+    ) -> None:
+        self._launch, self._settings, self._on_answer, self._on_end = launch, settings, on_answer, on_end
+        self._folders, self._folder = folders, ""
+        self._may_add = False
         self._loop = asyncio.get_running_loop()
         self._decoder = Decoder(settings.max_answer_bytes)
         self._transport: asyncio.SubprocessTransport | None = None
@@ -61,12 +69,20 @@ class ChildProcess(asyncio.SubprocessProtocol):
         Raises:
             OSError: no process can be made.
         """
-        transport, _ = await self._loop.subprocess_exec(
-            lambda: self,
-            *_kept(self._settings), sys.executable, "-P", "-m", "triplane.simulations.child",
-            stdin=-1, stdout=-1, stderr=-1, cwd="/", env=child_environment(os.environ, self._settings.environment),
-            start_new_session=True,
-        )  # fmt: skip
+        if self._launch.has_folder:
+            if self._folders is not None:
+                self._folders.mkdir(mode=0o700, exist_ok=True)
+            self._folder = tempfile.mkdtemp(prefix="simulation-", dir=self._folders)
+        try:
+            transport, _ = await self._loop.subprocess_exec(
+                lambda: self,
+                *_kept(self._settings), *self._launch.command,
+                stdin=-1, stdout=-1, stderr=-1, cwd=self._folder or "/", env=self._launch.environment,
+                start_new_session=True,
+            )  # fmt: skip
+        except OSError:
+            self._clear_folder()
+            raise
         self._transport = transport
         if self.ended:
             self._destroy()
@@ -109,6 +125,10 @@ class ChildProcess(asyncio.SubprocessProtocol):
             self._fail(f"the model's process answered nonsense: {error}")
             return
         for message in messages:
+            if message.get("did") == "rows" and self._may_add:
+                self._may_add = False
+                self._on_answer(message)
+                continue
             if self._deadline is None:
                 self._fail("the model's process spoke unasked")
                 return
@@ -117,6 +137,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
                 return
             self._deadline.cancel()
             self._deadline = None
+            self._may_add = True
             self._on_answer(message)
 
     def _heard(self, data: bytes) -> None:
@@ -134,6 +155,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
 
     def process_exited(self) -> None:
         self._exited.set()
+        self._clear_folder()
         self._bury()
         # Its last answer or its dying words may still be in the pipes; a descendant may hold those open for ever.
         self._loop.call_later(LINGER_S, self._gone)
@@ -174,6 +196,11 @@ class ChildProcess(asyncio.SubprocessProtocol):
         else:
             self._bury()
 
+    def _clear_folder(self) -> None:
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = ""
+
     def _bury(self) -> None:
         """Kill what is left of the session, though a keeper leaves nothing unless it was killed itself."""
         if self.pid:
@@ -187,8 +214,3 @@ def _kept(settings: SimulationSettings) -> tuple[str, ...]:
     """The beginning of the command line of whatever is to run with limits."""
     limits = (str(os.getpid()), str(settings.memory_bytes), str(settings.max_processes))
     return (sys.executable, "-I", "-S", str(Path(keeper.__file__)), *limits)
-
-
-def child_environment(environ: Mapping[str, str], allowed: tuple[str, ...]) -> dict[str, str]:
-    """What a child may know of our environment: how to find programs and packages, and nothing secret."""
-    return {name: environ[name] for name in (*PASSED_ON, *allowed) if name in environ}

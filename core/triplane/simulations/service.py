@@ -2,18 +2,21 @@
 
 import asyncio
 import logging
+import shutil
 from collections import deque
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, ClassVar
 
 from triplane.commands.base import Command, RunCommand
 from triplane.commands.models import DescribeAgent
-from triplane.commands.system import ModelFailed, ModelStarted, ModelStepped
+from triplane.commands.system import ModelFailed, ModelRecorded, ModelStarted, ModelStepped
 from triplane.effects import Effect, StartModel, StepModel, StopModel
 from triplane.engines.simulation.settings import SimulationSettings
 from triplane.errors import CannotNow, GatewayError, LimitReached, NotSupported
 from triplane.service import BusPort, Caller
 from triplane.simulations.describing import Describer
+from triplane.simulations.launching import launch_of
 from triplane.simulations.process import ChildProcess
 
 log = logging.getLogger(__name__)
@@ -28,16 +31,20 @@ class ModelService:
     commands: ClassVar[tuple[type[Command], ...]] = (DescribeAgent,)
     effects: ClassVar[tuple[type[Effect], ...]] = (StartModel, StepModel, StopModel)
 
-    def __init__(self, settings: SimulationSettings | None = None) -> None:
+    def __init__(self, settings: SimulationSettings | None = None, folders: Path | None = None) -> None:
         self.settings = settings or SimulationSettings()
+        self._folders = folders
         self._bus: BusPort | None = None
         self._children: dict[str, ChildProcess] = {}
         self._waiting: deque[StartModel] = deque()
-        self._describer = Describer(self.settings)
+        self._describer = Describer(self.settings, folders)
         self._stopping = False
 
     async def start(self, bus: BusPort) -> None:
         self._bus = bus
+        if self._folders is not None:
+            # Left by a gateway that was killed; their processes ended with it.
+            await asyncio.to_thread(shutil.rmtree, self._folders, True)
 
     def handle(self, command: Command, caller: Caller) -> Any:
         if not isinstance(command, DescribeAgent):
@@ -55,11 +62,11 @@ class ModelService:
                     self._forget(effect.run_id)
                     self._waiting.append(effect)
                     self._start_waiting()
-                case StepModel(run_id=run_id, step=step):
+                case StepModel(run_id=run_id, step=step, flush=flush):
                     child = self._children.get(run_id)
                     # Without a child its failure is on its way to the run, or the run is being taken up again.
                     if child is not None:
-                        child.ask({"do": "step", "step": step}, self.settings.step_timeout_s)
+                        child.ask({"do": "step", "step": step, "flush": flush}, self.settings.step_timeout_s)
                 case StopModel(run_id=run_id):
                     self._forget(run_id)
                     self._start_waiting()
@@ -88,9 +95,11 @@ class ModelService:
         while self._waiting and len(self._children) < self.settings.max_children:
             effect = self._waiting.popleft()
             child = ChildProcess(
+                launch_of(effect.model, self.settings),
                 self.settings,
                 lambda answer, run_id=effect.run_id: self._answered(run_id, answer),  # type: ignore[misc]
                 lambda reason, lost, run_id=effect.run_id: self._ended(run_id, reason, lost),  # type: ignore[misc]
+                self._folders,
             )
             self._children[effect.run_id] = child
             self._spawn(self._begin(child, effect), f"model {effect.model}")
@@ -151,6 +160,8 @@ class ModelService:
                         finished=answer["finished"],
                         summary=answer.get("summary"),
                     )
+                case "rows":
+                    command = ModelRecorded(**base, tables=_tables(answer))
                 case "fail":
                     self._forget(run_id)
                     command = ModelFailed(**base, reason=str(answer["reason"]))

@@ -80,6 +80,11 @@ def delay_of(actions: Actions) -> float:
     return delay
 
 
+def read_tables(actions: Actions) -> bool:
+    """Whether watchers are shown rows after every step."""
+    return any(name in ("table_data", "table_names_request") for name, _ in actions)
+
+
 def _set_option(step: Step, name: str, value: Any) -> None:
     step.set_detail(options={**step.state.detail.options, name: value})
 

@@ -21,7 +21,7 @@ from triplane.commands import (
     TriggerTasks,
 )
 from triplane.commands.base import Command, RunCommand
-from triplane.commands.system import ContinueStep, FireTimer, ModelFailed, ModelStarted, ModelStepped
+from triplane.commands.system import ContinueStep, FireTimer, ModelFailed, ModelRecorded, ModelStarted, ModelStepped
 from triplane.effects import StartModel, StepModel, StopModel
 from triplane.engines.base import Preparation, RunState, Step
 from triplane.engines.simulation import actions, deadlines, steering
@@ -67,7 +67,7 @@ class SimulationEngine:
         """Find the model and its input; see `read_start`."""
         _repeating_of(start.options)
         deadlines.check(start.options)
-        prepared = await read_start(start, preparation.definition_directories)
+        prepared = await read_start(start, preparation.definition_directories, self.settings)
         # The input is kept with the run and sent to its child process.
         actions.check_storable(prepared["input"], "the input")
         return prepared
@@ -109,6 +109,8 @@ class SimulationEngine:
                 return self._stepped(state, command, step)
             case ModelStarted():
                 return self._loaded(state, command, step)
+            case ModelRecorded(tables=tables):
+                return self._recorded(state, step, tables)
             case ModelFailed(reason=reason, lost=True):
                 return self._lost(state, step, reason)
             case ModelFailed(reason=reason):
@@ -205,6 +207,12 @@ class SimulationEngine:
             step.set_run(status_message=_progress_message(state))
             self._advance(state, step)
 
+    def _recorded(self, state: RunState, step: Step, tables: Sequence[Mapping[str, Any]]) -> None:
+        problem = _columns_problem(state, tables)
+        if problem is not None:
+            return self._failed(state, step, problem, "model_failed")
+        _append(step, tables)
+
     def _lost(self, state: RunState, step: Step, reason: str) -> None:
         """The model's process is gone: take the model up again in another one, so long as that can lead anywhere."""
         progress = progress_of(state)
@@ -267,7 +275,7 @@ class SimulationEngine:
         progress.computing = number
         step.clear_timer(NEXT_STEP)
         steering.show_begun(state, step, number)
-        step.effect(StepModel(state.run.run_id, number))
+        step.effect(StepModel(state.run.run_id, number, actions.read_tables(state.detail.options.get("repeating_actions", []))))
 
     # ---- steering --------------------------------------------------------------------------------------------------
 

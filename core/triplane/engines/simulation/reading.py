@@ -2,15 +2,19 @@
 
 import asyncio
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from triplane.commands.runs import StartRun
+from triplane.engines.simulation.settings import SimulationSettings
 from triplane.errors import DefinitionNotFound, InvalidDefinition, NotSupported, RefusedInput, TooLarge
+from triplane.models import cyclus_native
 from triplane.models.installed import installed_models
 from triplane.payloads import PayloadError, decode_envelope
+from triplane.simulations.environment import child_environment
 
 PREFIX = "simulation:"
 MAX_DEFINITION_BYTES = 1 << 20
@@ -18,11 +22,11 @@ MAX_DEPTH = 64
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
-async def read_start(start: StartRun, directories: Sequence[str]) -> dict[str, Any]:
+async def read_start(start: StartRun, directories: Sequence[str], settings: SimulationSettings) -> dict[str, Any]:
     """The model and its input: `{"model", "input", "title"}`.
 
-    A name is looked up as `NAME.json` in the definition directories, in order, and then among the installed models. The
-    start's own input replaces single keys of the definition's.
+    A name is looked up as `NAME.json` and `NAME.xml` in the definition directories, in order, and then among the installed
+    models. The start's own input replaces single keys of the definition's; what is for the native Cyclus takes none.
 
     Raises:
         DefinitionNotFound, InvalidDefinition, TooLarge, NotSupported, RefusedInput.
@@ -39,8 +43,23 @@ async def read_start(start: StartRun, directories: Sequence[str]) -> dict[str, A
     if not _NAME.fullmatch(name):
         raise RefusedInput(f"{name!r:.140} is not the name of a simulation: letters, digits, and . _ - after the first")
     definition = await asyncio.to_thread(_read, name, directories)
+    if definition["model"] == cyclus_native.MODEL:
+        if _own_input(start.input):
+            raise InvalidDefinition("a Cyclus input file is taken as it is: no other input can be given beside it")
+        await _require_engine(settings, definition["title"])
+        return definition
     definition["input"] = {**definition["input"], **_own_input(start.input)}
     return definition
+
+
+async def _require_engine(settings: SimulationSettings, title: str) -> None:
+    try:
+        await cyclus_native.find_engine(settings.cyclus, child_environment(os.environ, settings.environment))
+    except cyclus_native.NoEngine as error:
+        raise NotSupported(
+            f"{title} is for Cyclus, and no Cyclus engine is installed here ({error}); install the conda-forge package cyclus "
+            "and name its interpreter in engines.simulation.cyclus.python"
+        ) from error
 
 
 def _read(name: str, directories: Sequence[str]) -> dict[str, Any]:
@@ -48,12 +67,15 @@ def _read(name: str, directories: Sequence[str]) -> dict[str, Any]:
         path = Path(directory, f"{name}.json")
         if path.is_file():
             return _parse(path)
-        if Path(directory, f"{name}.xml").is_file():
-            raise NotSupported(f"{name}.xml is for a Cyclus engine, and none is installed here; {name}.json would be read")
+        other = Path(directory, f"{name}.xml") if not path.is_symlink() else path
+        if other.is_file():
+            return cyclus_native.read_input(other, "xml")
+        if other.is_symlink():
+            raise DefinitionNotFound(f"there is no input file {other.readlink()}")
     if name in installed_models():
         return {"model": name, "input": {}, "title": name}
     raise DefinitionNotFound(
-        f"no simulation {name!r}: there is no {name}.json in definitions.directories, and no such model among "
+        f"no simulation {name!r}: there is no {name}.json or {name}.xml in definitions.directories, and no such model among "
         f"{', '.join(installed_models()) or 'the installed ones (there are none)'}"
     )
 
@@ -71,6 +93,8 @@ def _parse(path: Path) -> dict[str, Any]:
         raise InvalidDefinition(f"{path.name} cannot be read: {error.strerror}", file=path.name) from error
     if not isinstance(definition, dict):
         raise InvalidDefinition(f"{path.name}: must be an object with `model` and `input`", file=path.name)
+    if definition.keys() == {"simulation"}:
+        return cyclus_native.read_input(path, "json")
     for key in definition:
         if key not in ("model", "input", "title"):
             raise InvalidDefinition(f"{path.name}: no such key {key!r}; there are model, input, title", file=path.name)

@@ -1,8 +1,9 @@
 """`[engines.simulation]` in triplane.toml."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from triplane.config.model import setting
+from triplane.models.cyclus_native.settings import CyclusSettings
 
 
 class SimulationSettings(BaseModel):
@@ -35,3 +36,4 @@ class SimulationSettings(BaseModel):
         "Environment variables that children get beside PATH, LANG, LC_ALL, TZ, LD_LIBRARY_PATH and PYTHONPATH; nothing else is passed on.",
         max_length=100,
     )
+    cyclus: CyclusSettings = Field(default_factory=CyclusSettings)

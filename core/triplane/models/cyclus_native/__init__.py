@@ -6,7 +6,10 @@ never imports Cyclus. Source of how it is driven: contract cyclus section 10.
 
 from triplane.models.cyclus_native.inputs import MODEL, read_input
 from triplane.models.cyclus_native.launching import child_command, engine_environment
-from triplane.models.cyclus_native.probing import Engine, NoEngine, probe
+from triplane.models.cyclus_native.probing import Engine, NoEngine, find_engine, probe
 from triplane.models.cyclus_native.settings import CyclusSettings
 
-__all__ = ["MODEL", "CyclusSettings", "Engine", "NoEngine", "child_command", "engine_environment", "probe", "read_input"]
+__all__ = [
+    "MODEL", "CyclusSettings", "Engine", "NoEngine", "child_command", "engine_environment", "find_engine", "probe",
+    "read_input",
+]  # fmt: skip

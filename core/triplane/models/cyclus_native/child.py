@@ -1,7 +1,8 @@
-"""The process that runs one Cyclus simulation, or describes agents: `python child.py GATEWAY_PID MEMORY_BYTES`.
+"""The process that runs one Cyclus simulation, or describes agents: `python child.py`, run by a keeper, which sets its limits.
 
-Runs in the interpreter that has Cyclus, so it needs only the standard library and `cyclus`. Requests come on standard input,
-answers go to what was standard output: four bytes of length, then msgpack. What the simulator prints goes to standard error.
+Runs in the interpreter that has Cyclus, so it needs only the standard library and `cyclus`. Its working directory is its own.
+Requests come on standard input, answers go to what was standard output: four bytes of length, then msgpack. What the simulator
+prints goes to standard error.
 
     {"do": "load", "source": {"text", "format", "name", "folder"}, …} → {"did": "load", "steps", "info", "tables"}
     {"do": "step", "step", "flush"} → {"did": "step", "step", "tables", "finished", "summary"}
@@ -19,14 +20,11 @@ Source: contract cyclus section 10.
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import json
 import math
 import os
-import resource
 import select
-import signal
 import struct
 import sys
 import time
@@ -34,9 +32,7 @@ import traceback
 import uuid
 from typing import Any
 
-PR_SET_PDEATHSIG = 1
 MAX_REASON = 2000
-NICENESS = 5
 IDLE_S = 0.05
 """How long after a step the next one may be asked for before rows that were put off are given."""
 MAX_INT, MIN_INT = (1 << 63) - 1, -(1 << 63)
@@ -112,7 +108,7 @@ class Simulation:
         if info is None or "Duration" not in names or not info["rows"]:
             raise Refused("Cyclus recorded no Info.Duration, so the number of steps is not known")
         self._steps = int(info["rows"][0][names.index("Duration")])
-        return {"did": "load", "steps": self._steps, "info": {"pace_s": 0.0, "checkpoints": False}, "tables": tables}
+        return {"did": "load", "steps": self._steps, "info": {"pid": os.getpid(), "pace_s": 0.0, "checkpoints": False}, "tables": tables}
 
     def run(self, request: dict[str, Any]) -> dict[str, Any]:
         """Compute all steps, beginning with the one asked for; returns the answer to the last one asked for."""
@@ -414,17 +410,6 @@ def leave(status: int) -> None:
     os._exit(status)
 
 
-def confine(parent: int, memory_bytes: int) -> None:
-    """End when the gateway ends, however it ends; bound the memory; leave no core file; let the gateway answer first."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)
-    os.nice(NICENESS)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if memory_bytes:
-        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-
-
 def answer(simulation: Simulation, request: dict[str, Any]) -> dict[str, Any]:
     """Do what is asked."""
     try:
@@ -455,7 +440,6 @@ def main(arguments: list[str]) -> None:
     if arguments == ["--probe"]:
         print_probe()
         leave(0)
-    confine(int(arguments[0]), int(arguments[1]))
     channel = Channel(os.dup(0), os.dup(1))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
