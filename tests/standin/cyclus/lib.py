@@ -120,7 +120,8 @@ class Timer:
 
     def run_sim(self) -> None:
         problem: BaseException | None = None
-        for self.time in range(self.duration):
+        for now in range(self.duration):
+            self.time = now
             self.tick()
             if problem is None:
                 from cyclus.events import loop

@@ -79,8 +79,9 @@ class SimState:
         rec.record("AgentState_agents_NullRegionInfo", AgentId=region, SimTime=0, corporate_income_tax_rate=0.0)
         rec.record("AgentState_agents_NullInstInfo", AgentId=inst, SimTime=0)
         rec.record(
-            "AgentState_agents_SinkInfo", AgentId=sink, SimTime=0, in_commods=["commodity"], recipe_name="", max_inv_size=1e299, capacity=1.0
-        )
+            "AgentState_agents_SinkInfo", AgentId=sink, SimTime=0, in_commods=["commodity"], recipe_name="", max_inv_size=1e299,
+            capacity=1.0,
+        )  # fmt: skip
         rec.record("AgentState_agents_SourceInfo", AgentId=source, SimTime=0, commod="commodity", recipe_name="", capacity=1.0)
         return source, sink
 

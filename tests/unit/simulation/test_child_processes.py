@@ -10,8 +10,8 @@ import pytest
 
 from triplane.commands import DescribeAgent, PauseRun, PlayRun, StopMode, StopRun
 from triplane.errors import DefinitionNotFound, InvalidDefinition, NotSupported, RefusedInput, StorageFull
-from triplane.simulations.framing import Decoder, FrameTooLarge, FrameUnreadable, encode
 from triplane.simulations.environment import child_environment
+from triplane.simulations.framing import Decoder, FrameTooLarge, FrameUnreadable, encode
 from unit.simulation.harness import house
 
 FAST = {"load_timeout_s": 1.0, "step_timeout_s": 1.0, "memory_bytes": 1 << 29, "max_answer_bytes": 1 << 20, "max_processes": 8}
