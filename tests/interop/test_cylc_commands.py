@@ -80,7 +80,7 @@ async def test_a_stopped_runs_directory_refuses_to_be_played_and_says_what_to_do
     await house.close_run()
     await eventually("the contact file is gone", lambda: not (house.service() / "contact").exists())
     play = await house.cylc("play", "--no-detach", house.workflow_id)
-    assert play.code != 0 and f"triplane play {house.workflow_id}" in play.err
+    assert play.code != 0 and "use.triplane.play" in play.err
     assert not (house.service() / "contact").exists()
 
 

@@ -262,7 +262,7 @@ async def test_a_client_that_finds_the_process_dead_clears_the_ghost_and_the_res
     err = await _cylc(tmp_path, "ping", "--comms-timeout=1", "one")
     assert "one is not running" in err and not (gateway.service("one") / "contact").exists()
     # With nobody serving, a scheduler of Cylc's own must not take the run over.
-    assert "use: triplane play one" in await _cylc(tmp_path, "play", "--no-detach", "one")
+    assert "use.triplane.play" in await _cylc(tmp_path, "play", "--no-detach", "one")
     assert not (gateway.service("one") / "contact").exists()
     async with Process(tmp_path, "one") as gateway:
         await gateway.faces()

@@ -70,10 +70,10 @@ def address(gateway):
     folder, (port,) = clients.gui(), free_ports(1)
     log = gateway.home / "gui.log"
     with log.open("w") as file:
-        server = subprocess.Popen(
-            [str(folder / "cylc"), "gui", "--no-browser", f"--ServerApp.port={port}", "--ServerApp.port_retries=0", "--ServerApp.allow_root=True"],
-            env=clients.environment_of(folder, gateway.home), stdout=file, stderr=subprocess.STDOUT, cwd=gateway.home,
-        )  # fmt: skip
+        settings = (f"port={port}", "port_retries=0", "allow_root=True")
+        command = [str(folder / "cylc"), "gui", "--no-browser", *(f"--ServerApp.{setting}" for setting in settings)]
+        environment = clients.environment_of(folder, gateway.home)
+        server = subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT, cwd=gateway.home)
     try:
         deadline = time.monotonic() + PATIENCE_S
         while (token := re.search(r"\?token=([0-9a-f]+)", log.read_text())) is None:

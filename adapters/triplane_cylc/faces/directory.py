@@ -23,6 +23,7 @@ from triplane_cylc.faces.keys import (
     read_public,
 )
 from triplane_cylc.faces.mark import MAX_MARK_CHARS, BadMark, Mark, parse_mark
+from triplane_cylc.faces.past import write_past
 
 STAGING_PREFIX: Final = ".triplane-"
 _PRIVATE: Final = 0o600
@@ -124,12 +125,8 @@ class FaceDirectory:
         _write(self.path / "flow.cylc", definition if real and definition is not None else stub, _PUBLIC)
 
     def write_contact(self, contact: Contact) -> None:
-        """Make the run visible to clients; the last step of opening a face.
-
-        Beside it goes a scheduler's database, an empty one: that it exists tells clients that the run has run, also
-        when it has ended (contract section 1.2).
-        """
-        (self.service / "db").touch(mode=_PRIVATE)
+        """Make the run visible to clients; the last step of opening a face."""
+        write_past(self.service)
         _write(self.contact_path, contact.text(), _PUBLIC)
 
     def remove_contact(self) -> None:
