@@ -94,6 +94,38 @@ class PollJob(Effect):
 
 
 @value()
+class CallXtrigger(Effect):
+    """Call a graph's xtrigger again and again until it says yes; the run is told with `XtriggerAnswered`.
+
+    Attributes:
+        signature: names the call within its run.
+        call: `{"function", "arguments", "named", "interval_s", "directory"}`; the function is looked up in `lib/python` of
+            the directory unless it is one of our own (`echo`, `xrandom`, `workflow_state`).
+    """
+
+    signature: str
+    call: Mapping[str, Any]
+
+
+@value()
+class ForgetXtrigger(Effect):
+    """Nobody waits for a call any more."""
+
+    signature: str
+
+
+@value()
+class ReadDefinition(Effect):
+    """Read a graph's changed definition; the run is told with `DefinitionRead`.
+
+    Attributes:
+        source: where from, as `StartRun.source` has it, or as the run's own definition says.
+    """
+
+    source: Mapping[str, Any]
+
+
+@value()
 class StartModel(Effect):
     """Start (or resume) a simulation's child process.
 

@@ -3,6 +3,7 @@
 from triplane.commands.base import Access, Command, Query, Request, RunCommand, Scope
 from triplane.commands.cancelling import CANCELLING_COMMANDS
 from triplane.commands.fleet import FLEET_COMMANDS
+from triplane.commands.graphs import GRAPH_COMMANDS, Broadcast, ReloadRun, ScheduleStop, SendExternalTrigger, SetHoldPoint
 from triplane.commands.messages import AppendMessage, AwaitUpdate, QueryRun, ReportJob, SignalRun, UpdateRun
 from triplane.commands.models import DescribeAgent
 from triplane.commands.namespaces import (
@@ -44,6 +45,7 @@ from triplane.commands.streams import AppendStream, ChangeStream, CloseStream, R
 from triplane.commands.system import (
     ChildClosed,
     ContinueStep,
+    DefinitionRead,
     ExposeRun,
     FireTimer,
     JobSubmitFailed,
@@ -52,8 +54,9 @@ from triplane.commands.system import (
     ModelRecorded,
     ModelStarted,
     ModelStepped,
+    XtriggerAnswered,
 )
-from triplane.commands.tasks import HoldTasks, KillTasks, PollTasks, ReleaseTasks, TriggerTasks
+from triplane.commands.tasks import HoldTasks, KillTasks, PollTasks, ReleaseTasks, RemoveTasks, SetTasks, TriggerTasks
 from triplane.commands.visibility import ArchiveRun, DefineSearchAttribute, RedriveRun, RemoveSearchAttribute
 from triplane.commands.workers import (
     ApproveUpdate,
@@ -78,14 +81,14 @@ from triplane.commands.workers import (
 
 ALL_COMMANDS: tuple[type[Command], ...] = (
     StartRun, PlayRun, StopRun, PauseRun, ResumeRun, SetRepeatingActions, RegisterTables, DeregisterTables,
-    HoldTasks, ReleaseTasks, TriggerTasks, KillTasks, PollTasks, DescribeAgent,
+    HoldTasks, ReleaseTasks, TriggerTasks, SetTasks, RemoveTasks, KillTasks, PollTasks, DescribeAgent, *GRAPH_COMMANDS,
     SignalRun, AppendMessage, UpdateRun, AwaitUpdate, QueryRun, ReportJob, AppendStream, CloseStream, ReadStream,
     RegisterWorker, HeartbeatWorker, DeregisterWorker, PollTask, CompleteWorkflowTask, FailWorkflowTask,
     HeartbeatWorkflowTask, ReadTaskHistory, CompleteActivity, FailActivity, HeartbeatActivity, CompleteQuery, FailQuery,
     StartChildRun, ChildClosed, ExecuteOperation, LeaseTask, ReleaseLease, ChangeStream, FireTimer, ContinueStep, JobSubmitted,
     JobSubmitFailed,
     ApproveUpdate, RejectUpdate, RemoveWorker, *FLEET_COMMANDS, *SESSION_COMMANDS, *CANCELLING_COMMANDS,
-    ModelStarted, ModelStepped, ModelRecorded, ModelFailed, ExposeRun, *SCHEDULE_COMMANDS,
+    XtriggerAnswered, DefinitionRead, ModelStarted, ModelStepped, ModelRecorded, ModelFailed, ExposeRun, *SCHEDULE_COMMANDS,
     *PASS_COMMANDS,
     CreateNamespace, UpdateNamespace, DeleteNamespace, SetExternalStorage, ProbeExternalStorage, RetentionPass,
     DefineSearchAttribute, RemoveSearchAttribute, ArchiveRun, RedriveRun, StopGateway,
@@ -93,15 +96,18 @@ ALL_COMMANDS: tuple[type[Command], ...] = (
 
 __all__ = [
     "ALL_COMMANDS", "Access", "AppendMessage", "AppendStream", "ApproveUpdate", "ArchiveRun", "AwaitUpdate", "BackfillSchedule",
-    "ChangeStream", "ChildClosed", "CloseStream", "Command", "CompleteActivity", "CompleteQuery", "CompleteWorkflowTask", "ContinueStep",
-    "CreateNamespace", "CreateSchedule", "DefineSearchAttribute", "DeleteNamespace", "DeleteSchedule",
+    "Broadcast", "ChangeStream", "ChildClosed", "CloseStream", "Command", "CompleteActivity", "CompleteQuery", "CompleteWorkflowTask",
+    "ContinueStep",
+    "CreateNamespace", "CreateSchedule", "DefinitionRead", "DefineSearchAttribute", "DeleteNamespace", "DeleteSchedule",
     "DeregisterTables", "DeregisterWorker", "DescribeAgent", "DuplicatePolicy", "ExecuteOperation", "ExposeRun",
     "FailActivity", "FailQuery", "FailWorkflowTask", "FireTimer", "HeartbeatActivity", "HeartbeatWorker",
     "HeartbeatWorkflowTask", "HoldTasks", "JobSubmitFailed", "JobSubmitted", "KillTasks", "LeaseTask", "ModelFailed",
     "ModelRecorded", "ModelStarted", "ModelStepped", "PauseRun", "PauseSchedule", "PlayRun", "PollTask", "PollTasks",
     "ProbeExternalStorage", "Query", "QueryRun", "ReadStream", "ReadTaskHistory", "RedriveRun", "RegisterTables", "RegisterWorker",
-    "RejectUpdate", "ReleaseLease", "ReleaseTasks", "RemoveSearchAttribute", "RemoveWorker", "ReportJob", "Request",
-    "ResumeRun", "ResumeSchedule", "RetentionPass", "RunCommand", "Scope", "SetExternalStorage",
-    "SetRepeatingActions", "SignalRun", "StartChildRun", "StartRun", "StopGateway", "StopMode", "StopRun", "TriggerSchedule",
-    "TriggerTasks", "UpdateNamespace", "UpdateRun", "UpdateSchedule",
+    "RejectUpdate", "ReleaseLease", "ReleaseTasks", "ReloadRun", "RemoveSearchAttribute", "RemoveTasks", "RemoveWorker",
+    "ReportJob", "Request",
+    "ResumeRun", "ResumeSchedule", "RetentionPass", "RunCommand", "ScheduleStop", "Scope", "SendExternalTrigger",
+    "SetExternalStorage", "SetHoldPoint",
+    "SetRepeatingActions", "SetTasks", "SignalRun", "StartChildRun", "StartRun", "StopGateway", "StopMode", "StopRun", "TriggerSchedule",
+    "TriggerTasks", "UpdateNamespace", "UpdateRun", "UpdateSchedule", "XtriggerAnswered",
 ]  # fmt: skip

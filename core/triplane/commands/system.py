@@ -69,6 +69,30 @@ class JobSubmitFailed(SystemCommand):
     reason: str
 
 
+class XtriggerAnswered(SystemCommand):
+    """A call of an xtrigger has said yes, with these results."""
+
+    name: ClassVar[str] = "xtrigger_answered"
+
+    signature: str
+    results: dict[str, Any] = Field(default_factory=dict)
+
+
+class DefinitionRead(SystemCommand):
+    """A changed definition was read, or cannot be.
+
+    Attributes:
+        definition: plain data as the engine stores it; None where `problem` says why there is none.
+        source: as the run keeps it beside the definition.
+    """
+
+    name: ClassVar[str] = "definition_read"
+
+    definition: dict[str, Any] | None = None
+    source: dict[str, Any] = Field(default_factory=dict)
+    problem: str | None = None
+
+
 class ModelStarted(SystemCommand):
     """A simulation's child process has loaded its input.
 

@@ -1,6 +1,6 @@
 """Steering single tasks of a run, chosen by globs `cycle/name[:state]` as the Cylc contract section 6 has them."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -31,10 +31,55 @@ class ReleaseTasks(TaskCommand):
     name: ClassVar[str] = "release_tasks"
 
 
-class TriggerTasks(TaskCommand):
-    """Run matching tasks now, whatever they wait for."""
+FlowValue = Annotated[str, Field(pattern=r"^([0-9]{1,7}|new|none|all)$")]
+Flows = Annotated[tuple[FlowValue, ...], Field(max_length=100)]
+
+
+class FlowCommand(TaskCommand):
+    """A task command that says which flows are meant.
+
+    Attributes:
+        flow: numbers, or `new`, `none` or `all` alone; nothing means all active flows.
+        flow_wait: what waits for the tasks is spawned only when the flow catches up with them.
+        flow_description: of a new flow.
+    """
+
+    flow: Flows = ()
+    flow_wait: bool = False
+    flow_description: str = Field(default="", max_length=200)
+
+
+class TriggerTasks(FlowCommand):
+    """Run matching tasks now, whatever they wait for outside the group that matches."""
 
     name: ClassVar[str] = "trigger_tasks"
+
+
+class SetTasks(FlowCommand):
+    """Let outputs of matching tasks count as given, or their prerequisites as met.
+
+    Attributes:
+        outputs: labels; neither outputs nor prerequisites means what the graph requires of the task.
+        prerequisites: `cycle/task[:output]`, `xtrigger/label`, or `all` alone.
+    """
+
+    name: ClassVar[str] = "set_tasks"
+
+    outputs: tuple[Annotated[str, Field(min_length=1, max_length=256)], ...] = Field(default=(), max_length=1_000)
+    prerequisites: tuple[Annotated[str, Field(min_length=1, max_length=512)], ...] = Field(default=(), max_length=1_000)
+
+
+class RemoveTasks(TaskCommand):
+    """Forget that matching tasks ran, or are to run, in these flows; jobs that run are killed.
+
+    Attributes:
+        flow: numbers; nothing means every flow.
+    """
+
+    name: ClassVar[str] = "remove_tasks"
+    access: ClassVar[Access] = Access.END
+
+    flow: Flows = ()
 
 
 class KillTasks(TaskCommand):

@@ -253,8 +253,6 @@ async def test_a_start_that_cannot_be_read_is_refused_and_leaves_nothing(tmp_pat
             await send(StartRun(workflow_id="x", engine="graph", workflow_type="bad"))
         with pytest.raises(DefinitionNotFound):
             await send(StartRun(workflow_id="x", engine="graph", workflow_type="none"))
-        with pytest.raises(NotSupported, match="run mode 'skip'"):
-            await send(StartRun(workflow_id="x", engine="graph", workflow_type="good", mode="skip"))
         with pytest.raises(NotSupported, match="--set N"):
             await send(StartRun(workflow_id="x", engine="graph", workflow_type="good", settings={"N": "1"}))
         assert house.gateway.bus.current_run_id("default", "x") is None

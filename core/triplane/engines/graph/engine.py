@@ -11,22 +11,28 @@ from triplane.commands import (
     PauseRun,
     PollTasks,
     ReleaseTasks,
+    RemoveTasks,
     ReportJob,
     ResumeRun,
+    SetTasks,
     SignalRun,
     StartRun,
     StopRun,
     TriggerTasks,
 )
 from triplane.commands.base import Command, RunCommand
-from triplane.commands.system import ContinueStep, ExposeRun, FireTimer
-from triplane.effects import KillJob, PollJob
+from triplane.commands.graphs import Broadcast, ReloadRun, ScheduleStop, SendExternalTrigger, SetHoldPoint
+from triplane.commands.system import ContinueStep, DefinitionRead, ExposeRun, FireTimer, XtriggerAnswered
+from triplane.effects import KillJob
 from triplane.engines.base import Preparation, RunState, Step
-from triplane.engines.graph.pool import Pool, loaded, take_over
+from triplane.engines.graph import broadcasts, lives, reloading, standing, steering, xtriggers
+from triplane.engines.graph.events import GRAPH_EVENTS
+from triplane.engines.graph.pool import Pool, loaded
 from triplane.engines.graph.progress import Progress
 from triplane.engines.graph.reading import FILE_NAME, ReadDefinition, find_definition, read_definition, read_source, unpack
 from triplane.engines.graph.reports import Reports
-from triplane.engines.graph.steering import KILL_TIMER, Steering
+from triplane.engines.graph.submission import platform_of, run_mode
+from triplane.engines.graph.triggers import SIMULATION, SKIP
 from triplane.errors import Conflict, NotSupported, RefusedInput
 from triplane.events import EventType
 from triplane.jobs.sources import keep_source
@@ -47,6 +53,7 @@ class GraphEngine:
                 "flows": "list[int]",
             },
         ),
+        *GRAPH_EVENTS,
         EventType("OutputCompleted", "A job gave one of its task's own outputs.", {"task": "str", "output": "str: label"}),
     )
     commands: ClassVar[tuple[type[Command], ...]] = ()
@@ -61,8 +68,6 @@ class GraphEngine:
         Raises:
             InvalidDefinition, DefinitionNotFound, TooLarge, NotSupported, RefusedInput.
         """
-        if start.mode != "live":
-            raise NotSupported(f"run mode {start.mode!r} is not supported; live is")
         if start.settings:
             raise NotSupported(f"--set {next(iter(start.settings))}: templating of graphs is not supported")
         archive = (start.source or {}).get("archive")
@@ -87,12 +92,17 @@ class GraphEngine:
         """Spawn what waits for nothing."""
         definition: ReadDefinition = prepared["definition"]
         state.private = pool = Pool(definition.plan, state.run.run_id)
+        pool.facts.mode = start.mode
+        pool.facts.hold_point = definition.plan.definition.hold_after
+        pool.facts.stop_point = definition.plan.definition.stop_after
         paused = bool(start.options.get("paused"))
         step.set_run(status="running", started=step.now, paused=paused)
         step.set_detail(definition={**definition.view, "graph": definition.plain, "source": prepared["source"]})
         step.emit("WorkflowStarted", {"workflow_type": start.workflow_type, "mode": start.mode})
-        pool.pending.append(["first", 0])
-        Progress(state, step).advance()
+        pool.pending.append(["first", 0, [1]])
+        progress = Progress(state, step)
+        standing.set_timeouts(progress)
+        progress.advance()
 
     def play(self, previous: RunState, state: RunState, step: Step) -> None:
         """Go on with the tasks of the run before, and look for the jobs it left.
@@ -105,18 +115,19 @@ class GraphEngine:
         if not old.active and not old.pending:
             raise Conflict(f"workflow {previous.run.workflow_id!r} is complete; there is nothing to go on with")
         pool = Pool(old.plan, old.origin)
-        take_over(pool, old.dump())
-        pool.stop_reason = None
+        pool.take_over(old.dump())
+        pool.facts.stop_reason = None
         state.private = pool
         step.set_run(status="running", started=step.now)
         step.set_detail(definition=previous.detail.definition)
-        step.emit("WorkflowStarted", {"workflow_type": state.run.workflow_type, "mode": "live", "continues": previous.run.run_id})
+        step.emit("WorkflowStarted", {"workflow_type": state.run.workflow_type, "mode": pool.facts.mode, "continues": previous.run.run_id})
         for task in previous.tasks.values():
             step.put_task(task)
-            pool.note(task)
         for job in previous.jobs.values():
             step.put_job(job)
+        pool.take_in(state.tasks.values())
         progress = Progress(state, step)
+        standing.set_timeouts(progress)
         self._find_jobs(progress)
         progress.advance()
 
@@ -126,14 +137,14 @@ class GraphEngine:
         """Apply a command; see `Steering` and `Reports` for what each does."""
         progress = Progress(state, step)
         reply = self._apply(progress, command)
-        if step.dirty or isinstance(command, ContinueStep):
+        if step.dirty or isinstance(command, (ContinueStep, FireTimer)):
             progress.advance()
         if isinstance(command, StopRun):
             reply = {**self._address(state), "status": state.run.status}
         return reply
 
     def _apply(self, progress: Progress, command: RunCommand) -> Any:
-        steering, reports = Steering(progress), Reports(progress)
+        steered, reports = steering.Steering(progress), Reports(progress)
         match command:
             case ReportJob():
                 reports.report(command)
@@ -148,17 +159,35 @@ class GraphEngine:
                 self._pause(progress, signal == "pause")
                 return {**self._address(progress.state), "signal_id": str(progress.state.run.history_length)}
             case StopRun(mode=mode, reason=reason):
-                steering.stop(mode, reason)
+                steered.stop(mode, reason)
             case HoldTasks(task_globs=globs):
-                return steering.hold(globs)
+                return steered.hold(globs)
             case ReleaseTasks(task_globs=globs):
-                return steering.release(globs)
-            case TriggerTasks(task_globs=globs):
-                return steering.trigger(globs)
+                return steered.release(globs)
+            case TriggerTasks():
+                return steered.trigger(command)
+            case SetTasks():
+                return steered.set_tasks(command)
+            case RemoveTasks():
+                return steered.remove(command)
+            case SetHoldPoint(point=point):
+                steered.hold_after(point)
+            case ScheduleStop():
+                steered.stop_later(command)
+            case Broadcast():
+                return self._broadcast(progress, command)
+            case SendExternalTrigger(message=message, trigger_id=trigger_id):
+                xtriggers.external(progress, message, trigger_id)
+            case XtriggerAnswered(signature=signature, results=results):
+                xtriggers.answered(progress, signature, results)
+            case ReloadRun(source=source):
+                reloading.ask(progress, source)
+            case DefinitionRead():
+                reloading.take_in(progress, command)
             case KillTasks(task_globs=globs):
-                return steering.kill(globs)
+                return steered.kill(globs)
             case PollTasks(task_globs=globs):
-                return steering.poll(globs)
+                return steered.poll(globs)
             case FireTimer(timer_id=timer_id):
                 self._timer(progress, timer_id)
             case ContinueStep():
@@ -172,14 +201,32 @@ class GraphEngine:
         return None
 
     def _pause(self, progress: Progress, paused: bool) -> dict[str, Any]:
-        Steering(progress).pause(paused)
+        steering.Steering(progress).pause(paused)
         return {**self._address(progress.state), "paused": paused}
 
     def _timer(self, progress: Progress, timer_id: str) -> None:
         progress.step.clear_timer(timer_id)
-        if timer_id == KILL_TIMER and progress.state.run.stopping == "kill":
-            # Jobs that cannot be reached must not keep the run open for ever.
-            progress.step.end("terminated", progress.pool.stop_reason)
+        match timer_id:
+            case steering.KILL_TIMER if progress.state.run.stopping == "kill":
+                # Jobs that cannot be reached must not keep the run open for ever.
+                progress.step.end("terminated", progress.pool.facts.stop_reason)
+            case steering.STOP_TIMER:
+                progress.step.set_run(stopping=progress.state.run.stopping or "graceful")
+            case standing.STALL_TIMER | standing.INACTIVITY_TIMER | standing.WORKFLOW_TIMER:
+                standing.timed_out(progress, timer_id)
+
+    @staticmethod
+    def _broadcast(progress: Progress, command: Broadcast) -> dict[str, Any]:
+        match command.mode:
+            case "set":
+                return broadcasts.put(progress, command.cycles, command.namespaces, command.settings)
+            case "clear":
+                return broadcasts.clear(progress, command.cycles, command.namespaces, command.settings)
+        try:
+            cutoff = progress.plan.point(command.cutoff) if command.cutoff is not None else None
+        except ValueError as error:
+            raise RefusedInput(str(error)) from error
+        return broadcasts.expire(progress, cutoff)
 
     @staticmethod
     def _address(state: RunState) -> dict[str, Any]:
@@ -207,12 +254,16 @@ class GraphEngine:
         state, step, pool = progress.state, progress.step, progress.pool
         for key in pool.busy:
             task = state.tasks[key]
-            job = state.jobs.get((*key, task.submit_num))
+            if run_mode(progress, task) in (SKIP, SIMULATION):
+                if task.state == "preparing":
+                    pool.pending.append(["imagined", *key, task.submit_num])
+                continue
             if task.state == "preparing":
                 step.effect(progress.submission(task))
-            platform = pool.plan.task(task.name).platform
-            address = (state.run.run_id, *key, task.submit_num, platform, job.job_id if job else "")
             if state.run.stopping == "kill":
-                step.effect(KillJob(*address))
+                job = state.jobs.get((*key, task.submit_num))
+                address = (*key, task.submit_num, platform_of(progress, task), job.job_id if job else "")
+                step.effect(KillJob(state.run.run_id, *address))
             elif task.state != "preparing":
-                step.effect(PollJob(*address))
+                lives.poll(progress, task)
+        reloading.go_on(progress)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from triplane.engines.base import RunState
+from triplane.engines.graph.plan import Plan
 from triplane.engines.graph.pool import Pool
 from triplane.entities import Task, TaskKey
 from triplane.errors import NothingMatched, RefusedInput
@@ -26,12 +27,11 @@ class Pattern:
     cycle_state: str | None
     name_state: str | None
 
-    @property
-    def exact(self) -> TaskKey | None:
+    def exact_in(self, plan: Plan) -> TaskKey | None:
         """The one task it can mean, where it has no glob and no selector."""
         if self.name is None or self.cycle_state or self.name_state or _GLOB_MARKS & {*self.cycle, *self.name}:
             return None
-        return (_canonical(self.cycle), self.name)
+        return (_canonical(plan, self.cycle), self.name)
 
 
 def parse_pattern(text: str) -> Pattern:
@@ -57,13 +57,14 @@ def match_active(state: RunState, pool: Pool, patterns: Iterable[Pattern]) -> di
     tasks = {key: state.tasks[key] for key in pool.active}
     found: set[TaskKey] = set()
     for pattern in patterns:
-        exact = pattern.exact
+        exact = pattern.exact_in(pool.plan)
         if exact is not None and exact in tasks:
             found.add(exact)
             continue
+        exact_cycle = _canonical(pool.plan, pattern.cycle)
         cycles = _cycles_with(tasks.values(), pattern.cycle_state) if pattern.cycle_state else None
         found.update(
-            key for key, task in tasks.items() if (cycles is None or task.cycle in cycles) and _matches(pattern, task)
+            key for key, task in tasks.items() if (cycles is None or task.cycle in cycles) and _matches(pattern, exact_cycle, task)
         )
     return {key: task for key, task in tasks.items() if key in found}
 
@@ -72,11 +73,11 @@ def match_inactive(state: RunState, pool: Pool, patterns: Iterable[Pattern]) -> 
     """Tasks that are named exactly and are not active: complete ones, and (None) those that the graph has and are not spawned."""
     found: dict[TaskKey, Task | None] = {}
     for pattern in patterns:
-        key = pattern.exact
+        key = pattern.exact_in(pool.plan)
         if key is None or key in pool.active:
             continue
         task = state.tasks.get(key)
-        if task is not None or (_is_point(key[0]) and pool.plan.has(key[1], int(key[0]))):
+        if task is not None or _is_in_graph(pool.plan, key):
             found[key] = task
     return found
 
@@ -90,8 +91,8 @@ def _cycles_with(tasks: Iterable[Task], selector: str) -> set[str]:
     return {task.cycle for task in tasks if fnmatchcase(task.state, selector)}
 
 
-def _matches(pattern: Pattern, task: Task) -> bool:
-    if _canonical(pattern.cycle) != task.cycle and not fnmatchcase(task.cycle, pattern.cycle):
+def _matches(pattern: Pattern, exact_cycle: str, task: Task) -> bool:
+    if exact_cycle != task.cycle and not fnmatchcase(task.cycle, pattern.cycle):
         return False
     if pattern.name_state and not fnmatchcase(task.state, pattern.name_state):
         return False
@@ -103,11 +104,19 @@ def _matches(pattern: Pattern, task: Task) -> bool:
     )
 
 
-def _canonical(cycle: str) -> str:
+def _canonical(plan: Plan, cycle: str) -> str:
     """`01` and `1` are the same point."""
-    return str(int(cycle)) if _is_point(cycle) else cycle
+    if _GLOB_MARKS & {*cycle}:
+        return cycle
+    try:
+        return plan.cycle(plan.point(cycle))
+    except ValueError:
+        return cycle
 
 
-def _is_point(text: str) -> bool:
-    digits = text[1:] if text[:1] in "+-" else text
-    return digits.isascii() and digits.isdigit() and len(digits) <= 13
+def _is_in_graph(plan: Plan, key: TaskKey) -> bool:
+    try:
+        point = plan.point(key[0])
+    except ValueError:
+        return False
+    return plan.has(key[1], point)

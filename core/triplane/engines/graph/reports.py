@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from triplane.commands import JobSubmitFailed, JobSubmitted, ReportJob
-from triplane.effects import PollJob
+from triplane.engines.graph import lives
 from triplane.engines.graph.progress import Progress
-from triplane.entities import Job, Task, evolve
+from triplane.engines.graph.spawning import complete_outputs
+from triplane.engines.graph.work import task_id
+from triplane.entities import Task, evolve
 
 MAX_JOB_MESSAGES = 100
 MAX_MESSAGE = 2_000
@@ -30,14 +32,14 @@ class Reports:
         if task is None:
             return
         if task.state == "preparing":
-            task = self._submit(task, command.job_id, self._step.now)
-        self._name_job(task, command.job_id)
+            task = lives.submitted(self._progress, task, command.job_id, self._step.now)
+        lives.name_job(self._progress, task, command.job_id)
 
     def submit_failed(self, command: JobSubmitFailed) -> None:
         """A job could not be handed over. Ignored once the job has reported: then it evidently could."""
         task = self._current(command.cycle, command.task, command.submit_num)
         if task is not None and task.state in ("preparing", "submitted"):
-            self._submission_failed(task, command.reason, self._step.now)
+            lives.submission_failed(self._progress, task, command.reason, self._step.now)
 
     def report(self, command: ReportJob) -> None:
         """Messages of a job, in order; those of another than the task's current job are only written down."""
@@ -87,7 +89,7 @@ class Reports:
         if word in _LIFE and (word in ("failed", "aborted", "vacated") or not rest):
             if self._would_go_back(task, word, polled):
                 if not polled:
-                    self._poll(task)
+                    lives.poll(self._progress, task)
                 return True
             self._live(task, word, rest, when)
             return True
@@ -95,8 +97,8 @@ class Reports:
         label = next((one for one, message in definition.outputs.items() if message == text), None)
         if label is None:
             return False
-        self._progress.complete_outputs(task, [label])
-        self._step.emit("OutputCompleted", {"task": f"{task.cycle}/{task.name}", "output": label})
+        complete_outputs(self._progress, task, [label])
+        self._step.emit("OutputCompleted", {"task": task_id(task), "output": label})
         return True
 
     @staticmethod
@@ -109,85 +111,20 @@ class Reports:
         return _RANK[task.state] >= _LIFE[word]
 
     def _live(self, task: Task, word: str, rest: str, when: float) -> None:
+        progress = self._progress
         match word:
             case "submitted":
-                self._submit(task, "", when)
+                lives.submitted(progress, task, "", when)
             case "started":
-                self._start(task, when)
+                lives.started(progress, task, when)
             case "succeeded":
-                self._succeed(task, when)
+                lives.succeeded(progress, task, when)
             case "failed" | "aborted":
-                self._fail(task, rest if word == "failed" else f"aborted/{rest}", when)
+                lives.failed(progress, task, rest if word == "failed" else f"aborted/{rest}", when)
             case "submission failed":
-                self._submission_failed(task, "not found by its runner", when)
+                lives.submission_failed(progress, task, "not found by its runner", when)
             case "vacated":
-                self._progress.put(task, state="submitted")
-
-    def _poll(self, task: Task) -> None:
-        job = self._state.jobs.get((*task.key, task.submit_num))
-        platform = self._progress.plan.task(task.name).platform
-        self._step.effect(
-            PollJob(self._state.run.run_id, task.cycle, task.name, task.submit_num, platform, job.job_id if job else "")
-        )
-
-    # ---- a job's life ----------------------------------------------------------------------------------------------
-
-    def _job(self, task: Task, when: float) -> Job:
-        job = self._state.jobs.get((*task.key, task.submit_num))
-        if job is not None:
-            return job
-        platform = self._progress.plan.task(task.name).platform
-        return self._step.new_job(*task.key, task.submit_num, "submitted", platform=platform, submitted=when)
-
-    def _name_job(self, task: Task, job_id: str) -> None:
-        job = self._job(task, self._step.now)
-        if job_id and job.job_id != job_id:
-            self._step.put_job(evolve(job, job_id=job_id))
-
-    def _submit(self, task: Task, job_id: str, when: float) -> Task:
-        self._job(task, when)
-        self._emit("JobSubmitted", task, job_id=job_id)
-        return self._progress.complete_outputs(task, ["submitted"], state="submitted")
-
-    def _submitted_first(self, task: Task, when: float) -> Task:
-        return self._submit(task, "", when) if task.state == "preparing" else task
-
-    def _start(self, task: Task, when: float) -> Task:
-        task = self._submitted_first(task, when)
-        job = self._job(task, when)
-        # Jobs' clocks tell whole seconds, and may be wrong: nothing starts before it was submitted.
-        started = max(when, job.submitted or when)
-        self._step.put_job(evolve(job, state="running", started=started, finished=None))
-        self._emit("JobStarted", task)
-        return self._progress.complete_outputs(task, ["submitted", "started"], state="running")
-
-    def _started_first(self, task: Task, when: float) -> Task:
-        return task if task.state in ("running", "failed") else self._start(task, when)
-
-    def _succeed(self, task: Task, when: float) -> None:
-        task = self._started_first(task, when)
-        job = self._job(task, when)
-        self._step.put_job(evolve(job, state="succeeded", finished=max(when, job.started or when)))
-        self._emit("JobSucceeded", task)
-        self._progress.complete_outputs(task, ["submitted", "started", "succeeded"], state="succeeded")
-
-    def _fail(self, task: Task, reason: str, when: float) -> None:
-        task = self._started_first(task, when)
-        job = self._job(task, when)
-        finished = max(when, job.started or when)
-        self._step.put_job(evolve(job, state="failed", finished=finished, data={**job.data, "run_signal": reason}))
-        self._emit("JobFailed", task, reason=reason or "failed")
-        self._progress.complete_outputs(task, ["failed"], state="failed")
-
-    def _submission_failed(self, task: Task, reason: str, when: float) -> None:
-        job = self._job(task, when)
-        self._step.put_job(evolve(job, state="submit-failed", finished=when, data={**job.data, "reason": reason}))
-        self._emit("JobFailed", task, reason=f"submission failed: {reason}")
-        self._progress.complete_outputs(task, ["submit-failed"], state="submit-failed")
-
-    def _emit(self, event_name: str, task: Task, **data: str) -> None:
-        kept = {key: value for key, value in data.items() if value}
-        self._step.emit(event_name, {"task": f"{task.cycle}/{task.name}", "submit_num": task.submit_num, **kept})
+                lives.vacated(progress, task)
 
 
 def _seconds(event_time: str | None, now: float) -> float:
