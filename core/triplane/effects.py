@@ -132,12 +132,13 @@ class StartModel(Effect):
     Attributes:
         model: entry-point name of the model; source: what it loads.
         resume_step: last step already recorded (0: only the rows of the load); -1 for a start from nothing.
+        code: where `model` is FILE.py:CLASS, the text of that file; else empty.
     """
 
     model: str
     source: Mapping[str, Any]
     resume_step: int
-    checkpoint: bytes | None = None
+    code: str = ""
 
 
 @value()

@@ -18,12 +18,12 @@ Tables: `Info`, `Agents` (at load), `Flows` (what moved), `Stores` (what is kept
 """
 
 import json
-import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from triplane.models.input import integer, name, number, refuse_unknown
 from triplane.models.interface import Columns, InvalidInput, Recorder
 
 MAX_AGENTS = 1_000
@@ -122,12 +122,12 @@ class MaterialFlow:
 
     def load(self, source: Mapping[str, Any], simulation_id: str, recorder: Recorder) -> int:
         known = ("duration", "seed", "pace_s", "checkpoint_every", "sources", "stores", "sinks")
-        _refuse_unknown("", source, known)
+        refuse_unknown("", source, known)
         self._simulation_id = simulation_id
-        self._duration = _integer("duration", source.get("duration", 120), 1, MAX_DURATION)
-        self._seed = _integer("seed", source.get("seed", 1), -(1 << 63), (1 << 63) - 1)
-        self.pace_s = _number("pace_s", source.get("pace_s", 0.0), 3_600.0)
-        self.checkpoint_every = _integer("checkpoint_every", source.get("checkpoint_every", 1), 0, MAX_DURATION)
+        self._duration = integer("duration", source.get("duration", 120), 1, MAX_DURATION)
+        self._seed = integer("seed", source.get("seed", 1), -(1 << 63), (1 << 63) - 1)
+        self.pace_s = number("pace_s", source.get("pace_s", 0.0), 3_600.0)
+        self.checkpoint_every = integer("checkpoint_every", source.get("checkpoint_every", 1), 0, MAX_DURATION)
         self._agents = _read_agents(source)
         recorder.row("Info", simulation_id, "material_flow", self._duration, self._seed)
         for agent in self._agents:
@@ -223,36 +223,12 @@ def _read_agent(path: str, kind: str, entry: Any, agent_id: int) -> _Agent:
         raise InvalidInput(f"{path}: must be an object, not {type(entry).__name__}")
     rate_key = {"Source": "capacity", "Store": "throughput", "Sink": "demand"}[kind]
     extra = ("capacity", "initial") if kind == "Store" else ("variation",)
-    _refuse_unknown(path, entry, ("name", "commodity", rate_key, *extra))
-    rate = _number(f"{path}.{rate_key}", entry.get(rate_key, {"Source": 10.0, "Store": MAX_QUANTITY, "Sink": 8.0}[kind]), MAX_QUANTITY)
-    agent = _Agent(agent_id, kind, _name(f"{path}.name", entry.get("name")), _name(f"{path}.commodity", entry.get("commodity")), rate)
+    refuse_unknown(path, entry, ("name", "commodity", rate_key, *extra))
+    rate = number(f"{path}.{rate_key}", entry.get(rate_key, {"Source": 10.0, "Store": MAX_QUANTITY, "Sink": 8.0}[kind]), MAX_QUANTITY)
+    agent = _Agent(agent_id, kind, name(f"{path}.name", entry.get("name")), name(f"{path}.commodity", entry.get("commodity")), rate)
     if kind == "Store":
-        agent.capacity = _number(f"{path}.capacity", entry.get("capacity", 100.0), MAX_QUANTITY)
-        agent.held = _number(f"{path}.initial", entry.get("initial", 0.0), agent.capacity)
+        agent.capacity = number(f"{path}.capacity", entry.get("capacity", 100.0), MAX_QUANTITY)
+        agent.held = number(f"{path}.initial", entry.get("initial", 0.0), agent.capacity)
     else:
-        agent.variation = _number(f"{path}.variation", entry.get("variation", 0.0), 1.0)
+        agent.variation = number(f"{path}.variation", entry.get("variation", 0.0), 1.0)
     return agent
-
-
-def _refuse_unknown(path: str, entry: Mapping[str, Any], known: tuple[str, ...]) -> None:
-    for key in entry:
-        if key not in known:
-            raise InvalidInput(f"{path + '.' if path else ''}{key}: no such key; there are {', '.join(known)}")
-
-
-def _number(path: str, value: Any, most: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value <= most:
-        raise InvalidInput(f"{path}: {value!r:.60} is not a number from 0 to {most:g}")
-    return float(value)
-
-
-def _integer(path: str, value: Any, least: int, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise InvalidInput(f"{path}: {value!r:.60} is not a whole number from {least} to {most}")
-    return value
-
-
-def _name(path: str, value: Any) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= 128:
-        raise InvalidInput(f"{path}: {value!r:.60} is not a name of 1 to 128 characters")
-    return value

@@ -3,7 +3,7 @@
 Requests come on standard input and answers go to what was standard output; both are framed. Whatever the model prints
 goes to standard error, so that it cannot spoil an answer.
 
-    {"do": "load", "model", "source", "simulation_id", "resume", "checkpoint"} → {"did": "load", "steps", "info", "tables"}
+    {"do": "load", "model", "code", "source", "simulation_id", "resume", "checkpoint"} → {"did": "load", "steps", "info", "tables"}
     {"do": "step", "step"} → {"did": "step", "step", "tables", "checkpoint", "finished", "summary"}
     {"do": "describe", "model"} → {"did": "describe", "annotations"}
     any failure → {"did": "fail", "reason"}
@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
-from triplane.models.installed import installed_models, load_model
+from triplane.models.installed import installed_models, load_code, load_model
 from triplane.models.interface import InvalidInput, Model, Recorder
 from triplane.simulations.framing import LENGTH, Decoder, encode
 
@@ -69,7 +69,8 @@ class Simulation:
         raise ValueError(f"unknown request {request['do']!r}")
 
     def _load(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        model: Model = load_model(_known(request["model"]))()
+        kind = load_model(_known(request["model"])) if not request["code"] else load_code(request["model"], request["code"])
+        model: Model = kind()
         self._steps = model.load(request["source"], request["simulation_id"], self._recorder)
         self._recorder.declare(model.tables)
         self._model = model

@@ -102,9 +102,14 @@ class ChildProcess(asyncio.SubprocessProtocol):
         self.ended = True
         self._destroy()
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing is left of it."""
+        return self._transport is None or self._exited.is_set()
+
     async def gone(self) -> None:
         """Wait until nothing is left of a child that ended or was killed."""
-        if self._transport is not None:
+        if not self.is_gone:
             await self._exited.wait()
 
     # ---- what the loop calls ---------------------------------------------------------------------------------------

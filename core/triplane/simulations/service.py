@@ -36,6 +36,7 @@ class ModelService:
         self._folders = folders
         self._bus: BusPort | None = None
         self._children: dict[str, ChildProcess] = {}
+        self._leaving: set[ChildProcess] = set()
         self._waiting: deque[StartModel] = deque()
         self._describer = Describer(self.settings, folders)
         self._stopping = False
@@ -80,11 +81,10 @@ class ModelService:
         # What a child computes from now on could not be recorded any more; checkpoints carry the runs over.
         self._stopping = True
         self._waiting.clear()
-        children = list(self._children.values())
         for run_id in tuple(self._children):
             self._forget(run_id)
         self._describer.close()
-        await asyncio.gather(*(child.gone() for child in children))
+        await asyncio.gather(*(child.gone() for child in self._leaving))
 
     async def stop(self) -> None:
         await self.drain()
@@ -119,6 +119,7 @@ class ModelService:
         request: dict[str, Any] = {
             "do": "load",
             "model": effect.model,
+            "code": effect.code,
             "source": dict(effect.source),
             "simulation_id": effect.run_id,
             "resume": None,
@@ -135,11 +136,18 @@ class ModelService:
         child.ask(request, self.settings.load_timeout_s + again * self.settings.step_timeout_s, 1 + again)
 
     def _forget(self, run_id: str) -> None:
-        child = self._children.pop(run_id, None)
+        child = self._children.get(run_id)
         if child is not None:
             child.kill()
+            self._let_go(run_id)
         if self._waiting:
             self._waiting = deque(effect for effect in self._waiting if effect.run_id != run_id)
+
+    def _let_go(self, run_id: str) -> None:
+        """A child is ending; before it has, the gateway does not."""
+        child = self._children.pop(run_id, None)
+        if child is not None:
+            self._leaving = {other for other in self._leaving if not other.is_gone} | {child}
 
     def _answered(self, run_id: str, answer: dict[str, Any]) -> None:
         base = self._address(run_id)
@@ -173,9 +181,9 @@ class ModelService:
         self._tell(command)
 
     def _ended(self, run_id: str, reason: str, lost: bool) -> None:
+        self._let_go(run_id)
         if self._stopping:
             return
-        self._children.pop(run_id, None)
         log.warning("model_ended: %s: %s", run_id, reason)
         base = self._address(run_id)
         if base is not None:

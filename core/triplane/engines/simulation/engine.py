@@ -76,6 +76,7 @@ class SimulationEngine:
         options = {
             **state.detail.options,
             "model": prepared["model"],
+            "model_code": prepared.get("code", ""),
             "model_input": prepared["input"],
             "model_title": prepared["title"],
             "repeating_actions": _repeating_of(start.options),
@@ -99,7 +100,8 @@ class SimulationEngine:
 
     def _start_model(self, state: RunState, step: Step, resume_step: int) -> None:
         options = state.detail.options
-        step.effect(StartModel(state.run.run_id, options["model"], options["model_input"], resume_step))
+        code = options.get("model_code", "")
+        step.effect(StartModel(state.run.run_id, options["model"], options["model_input"], resume_step, code))
 
     # ---- commands --------------------------------------------------------------------------------------------------
 

@@ -18,12 +18,15 @@ from triplane.simulations.environment import child_environment
 
 PREFIX = "simulation:"
 MAX_DEFINITION_BYTES = 1 << 20
+"""Of a definition, and of a model's file."""
+
 MAX_DEPTH = 64
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_MODEL_FILE = re.compile(r"([A-Za-z0-9_][A-Za-z0-9._-]{0,127}\.py):([A-Za-z_][A-Za-z0-9_]{0,127})")
 
 
 async def read_start(start: StartRun, directories: Sequence[str], settings: SimulationSettings) -> dict[str, Any]:
-    """The model and its input: `{"model", "input", "title"}`.
+    """The model and its input: `{"model", "code", "input", "title"}`; `code` is the text of a model's own file, or empty.
 
     A name is looked up as `NAME.json` and `NAME.xml` in the definition directories, in order, and then among the installed
     models. The start's own input replaces single keys of the definition's; what is for the native Cyclus takes none.
@@ -73,7 +76,7 @@ def _read(name: str, directories: Sequence[str]) -> dict[str, Any]:
         if other.is_symlink():
             raise DefinitionNotFound(f"there is no input file {other.readlink()}")
     if name in installed_models():
-        return {"model": name, "input": {}, "title": name}
+        return {"model": name, "code": "", "input": {}, "title": name}
     raise DefinitionNotFound(
         f"no simulation {name!r}: there is no {name}.json or {name}.xml in definitions.directories, and no such model among "
         f"{', '.join(installed_models()) or 'the installed ones (there are none)'}"
@@ -99,14 +102,33 @@ def _parse(path: Path) -> dict[str, Any]:
         if key not in ("model", "input", "title"):
             raise InvalidDefinition(f"{path.name}: no such key {key!r}; there are model, input, title", file=path.name)
     model, title = definition.get("model"), definition.get("title", path.stem)
-    if model not in installed_models():
+    code = ""
+    if isinstance(model, str) and (file := _MODEL_FILE.fullmatch(model)) is not None:
+        code = _read_code(path.with_name(file[1]), path.name)
+    elif model not in installed_models():
         raise InvalidDefinition(
-            f"{path.name}: model {model!r} is not installed; there are {', '.join(installed_models())}", file=path.name
+            f"{path.name}: model {model!r:.80} is not installed; there are {', '.join(installed_models())}, "
+            "and FILE.py:CLASS names one in a file beside this one",
+            file=path.name,
         )
     source = definition.get("input", {})
     if not isinstance(source, dict) or not isinstance(title, str):
         raise InvalidDefinition(f"{path.name}: `input` must be an object and `title` a text", file=path.name)
-    return {"model": model, "input": source, "title": title}
+    return {"model": model, "code": code, "input": source, "title": title}
+
+
+def _read_code(path: Path, definition: str) -> str:
+    """The text of a model's file. It is kept with the run, so that a run goes on with what it began with."""
+    try:
+        with path.open("rb") as file:
+            code = file.read(MAX_DEFINITION_BYTES + 1)
+        if len(code) > MAX_DEFINITION_BYTES:
+            raise TooLarge(f"{path.name} is larger than {MAX_DEFINITION_BYTES} bytes")
+        return code.decode()
+    except OSError as error:
+        raise InvalidDefinition(f"{definition}: {path.name} cannot be read: {error.strerror}", file=definition) from error
+    except UnicodeDecodeError as error:
+        raise InvalidDefinition(f"{definition}: {path.name} is not UTF-8", file=definition) from error
 
 
 def _refuse_constant(text: str) -> None:
