@@ -15,7 +15,7 @@ from triplane_cyclus.client import Client
 from triplane_cyclus.deltas import finished_frame, status_frame
 from triplane_cyclus.events import REQUESTS, check_params
 from triplane_cyclus.frames import encode, error_frame
-from triplane_cyclus.plans import Place
+from triplane_cyclus.plans import Outlook, Place
 from triplane_cyclus.reading import find_run, registry_frame, table_names_frame
 from triplane_cyclus.tabledata import table_data_pages
 
@@ -35,6 +35,7 @@ class Channel:
         self._connection, self.place, self._on_echo = connection, place, on_echo
         self._loop = asyncio.get_running_loop()
         self.clients: set[Client] = set()
+        self.outlook = Outlook()
         self._shown: tuple[Any, ...] | None = None
         self._reading: dict[str, bool] = {}
         self._subscribe()

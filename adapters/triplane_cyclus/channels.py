@@ -32,6 +32,7 @@ class Channels:
     def join(self, client: Client, desk: Desk | None) -> None:
         """Have a client told what is announced; first what the desk kept for whoever comes."""
         channel = self.of(client.place)
+        client.outlook = channel.outlook
         if desk is not None and desk.room_mates is channel.clients:
             desk.hand_over(client)
         channel.clients.add(client)

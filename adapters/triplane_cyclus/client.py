@@ -17,7 +17,7 @@ from triplane_cyclus.config import CyclusConfig
 from triplane_cyclus.deltas import delta_frame, gap_frame
 from triplane_cyclus.frames import error_frame, heartbeat
 from triplane_cyclus.outbox import Outbox
-from triplane_cyclus.plans import HangUp, Load, Place, Plan, Read, ReadPages, Say, Sleep, Submit
+from triplane_cyclus.plans import HangUp, Load, Outlook, Place, Plan, Read, ReadPages, Say, Sleep, Submit
 from triplane_cyclus.resuming import Replay
 from triplane_cyclus.session import Session, invalid_fields
 
@@ -53,6 +53,7 @@ class Client:
         on_cut: called when the client is closed because it does not read.
         replay, session_name: where the client can be resumed, what was sent to it and its id.
         attached: whether somebody is there to read.
+        outlook: shared by all clients of a workflow.
     """
 
     def __init__(self, connection: Connection, session: Session, config: CyclusConfig, wants_status: bool) -> None:
@@ -70,6 +71,7 @@ class Client:
         self._deltas: Subscription | None = None
         self._deltas_wait = False
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self.outlook = Outlook()
         self.replay: Replay | None = None
         self.session_name: str | None = None
         self.attached = True
@@ -186,6 +188,8 @@ class Client:
     def _landed(self, slot: _Slot, plan: Submit, future: "asyncio.Future[Any]") -> None:
         error = CannotNow("the gateway gave it up") if future.cancelled() else future.exception()
         forgiven = error is None or (isinstance(error, GatewayError) and error.code in plan.forgives)
+        if error is not None and forgiven and plan.next_load_pauses is not None:
+            self.outlook.paused = plan.next_load_pauses
         if forgiven and plan.followed_by is not None:
             self._submit(slot, plan.followed_by)
             return
@@ -194,7 +198,7 @@ class Client:
                 slot.text = plan.answer(future.result() if error is None else None, self.connection.query)
         except Exception as problem:
             slot.text = self._problem(problem, plan)
-        if error is not None and slot.text is None:
+        if error is not None and not forgiven:
             slot.text = self._problem(error, plan)
             if plan.announced is not None:
                 self.take_announcement(plan.announced)
@@ -224,7 +228,11 @@ class Client:
         except GatewayError as error:
             slot.text, slot.done = plan.answer(error.message), True
             return
-        slot.future = self.connection.submit(plan.command)
+        command = plan.command
+        if self.outlook.paused:
+            self.outlook.paused = False
+            command = command.model_copy(update={"options": {**command.options, "paused": True}})
+        slot.future = self.connection.submit(command)
         slot.future.add_done_callback(lambda future: self._load_begun(slot, plan, future))
 
     def _load_begun(self, slot: _Slot, plan: Load, future: "asyncio.Future[Any]") -> None:

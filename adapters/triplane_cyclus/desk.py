@@ -31,7 +31,7 @@ class Desk(Client):
         self._kept: OrderedDict[int | str, str] = OrderedDict()
         self._numbers = count()
         self._most = config.hold_messages
-        self._answering = False
+        self._answering = self._announced = False
         self.room_mates = room_mates
         super().__init__(connection, session, config, False)
 
@@ -46,15 +46,27 @@ class Desk(Client):
             return
         if self._answering and text.startswith(('{"event":"error"', '{"event":"loaded","params":{"status": "error"')):
             log.warning("initial_action_failed", answer=text[:500])
-        heir = next((client for client in self.room_mates if client is not self and client.closing is None), None)
+        heir = self._heir
         if heir is not None:
-            if self._answering:
+            if self._answering and not self._announced:
                 heir.push(text, replaces)
             return
         key = replaces if replaces is not None else next(self._numbers)
         self._kept[key] = text
         if len(self._kept) > self._most:
             self._kept.popitem(last=False)
+
+    @property
+    def _heir(self) -> Client | None:
+        return next((client for client in self.room_mates if client is not self and client.closing is None), None)
+
+    def loaded(self, run_id: str, problem: str | None) -> None:
+        """The initial load is over; whoever is connected is told by itself."""
+        self._announced = True
+        try:
+            super().loaded(run_id, problem)
+        finally:
+            self._announced = False
 
     def hand_over(self, client: Client) -> None:
         """Give a client that has just connected what was kept."""

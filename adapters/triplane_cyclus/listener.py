@@ -133,6 +133,7 @@ class Listener:
         place = Place(self.config.namespace, self.config.default_workflow_id, rendered=self._rendered)
         channel = self._channels.of(place)
         self._desk = Desk(connection, Session(self.config, place, self._on_echo), self.config, channel.clients)
+        self._desk.outlook = channel.outlook
         channel.clients.add(self._desk)
         # Not before this wire is announced: what the actions print comes after the line that says so.
         asyncio.get_running_loop().call_soon(self._desk.carry_out, self.config.initial_actions)

@@ -40,6 +40,17 @@ Ask = Callable[[Query], Any]
 """Answers a query from committed state; `Connection.query`."""
 
 
+@dataclass(slots=True)
+class Outlook:
+    """What the clients of one workflow have asked for that is about a run to come.
+
+    Attributes:
+        paused: the next load begins paused.
+    """
+
+    paused: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Say:
     """An answer that needs nothing."""
@@ -76,6 +87,7 @@ class Submit:
         forgives: codes of refusals that are as good as done.
         event, echoed: for the error frame of any other refusal.
         announced: the broadcast that the command causes for everybody, which its asker need not get twice.
+        next_load_pauses: what its forgiven refusal says of the next load; None: nothing.
         refused: makes the answer of any other refusal, in place of an error frame.
         followed_by: what is submitted once the command is on disk (or its refusal forgiven), and answered in its place.
     """
@@ -87,6 +99,7 @@ class Submit:
     forgives: frozenset[str] = frozenset()
     announced: str | None = None
     followed_by: "Submit | None" = None
+    next_load_pauses: bool | None = None
     refused: Callable[[GatewayError], str] | None = None
 
 

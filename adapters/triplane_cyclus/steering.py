@@ -33,10 +33,15 @@ _TASK_COMMANDS: dict[str, type[TaskCommand]] = {
 
 
 def pause(message: Message, place: Place, config: CyclusConfig) -> Plan:
-    """Pause or unpause; neither has an answer unless the client gave an id, and so asks for one."""
+    """Pause or unpause; neither has an answer unless the client gave an id, and so asks for one.
+
+    The default simulation can be paused before it is loaded: then it begins paused.
+    """
     kind = PauseRun if message.event == "pause" else ResumeRun
     text = encode(message.event, {}, None, message.echoed) if message.echoed else None
-    return Submit(kind(**place.address), lambda value, ask: text, message.event, message.echoed)
+    command, forgives = kind(**place.address), frozenset() if place.named else NO_RUN_CODES
+    pauses = message.event == "pause"
+    return Submit(command, lambda value, ask: text, message.event, message.echoed, forgives=forgives, next_load_pauses=pauses)
 
 
 def shutdown(message: Message, place: Place, config: CyclusConfig) -> Plan:

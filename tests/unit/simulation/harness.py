@@ -85,14 +85,21 @@ class PureRun:
 @contextmanager
 def models_of_this_folder() -> Iterator[None]:
     """The models of this folder, installed for us and for child processes."""
+    with models_in(MODELS):
+        yield
+
+
+@contextmanager
+def models_in(folder: Path) -> Iterator[None]:
+    """The models of a folder, installed for us and for child processes."""
     before = os.environ.get("PYTHONPATH")
-    sys.path.insert(0, str(MODELS))
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(MODELS), before)))
+    sys.path.insert(0, str(folder))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(folder), before)))
     installed_models.cache_clear()
     try:
         yield
     finally:
-        sys.path.remove(str(MODELS))
+        sys.path.remove(str(folder))
         os.environ.pop("PYTHONPATH")
         if before is not None:
             os.environ["PYTHONPATH"] = before
