@@ -29,8 +29,8 @@ async def test_the_child_process_answers_with_the_definition():
 
 
 async def test_a_problem_comes_back_with_its_line():
-    with pytest.raises(InvalidDefinition, match=r"flow.cylc line 11: alternatives") as raised:
-        await read_definition(once("a | b => c").encode())
+    with pytest.raises(InvalidDefinition, match=r"flow.cylc line 11: `\|` on the right") as raised:
+        await read_definition(once("a => b | c").encode())
     assert raised.value.details["line"] == 11
 
 

@@ -29,7 +29,15 @@ from triplane.engines.graph import broadcasts, lives, reloading, standing, steer
 from triplane.engines.graph.events import GRAPH_EVENTS
 from triplane.engines.graph.pool import Pool, loaded
 from triplane.engines.graph.progress import Progress
-from triplane.engines.graph.reading import FILE_NAME, ReadDefinition, find_definition, read_definition, read_source, unpack
+from triplane.engines.graph.reading import (
+    FILE_NAME,
+    ReadDefinition,
+    Surroundings,
+    find_definition,
+    read_definition,
+    read_source,
+    unpack,
+)
 from triplane.engines.graph.reports import Reports
 from triplane.engines.graph.submission import platform_of, run_mode
 from triplane.engines.graph.triggers import SIMULATION, SKIP
@@ -68,8 +76,6 @@ class GraphEngine:
         Raises:
             InvalidDefinition, DefinitionNotFound, TooLarge, NotSupported, RefusedInput.
         """
-        if start.settings:
-            raise NotSupported(f"--set {next(iter(start.settings))}: templating of graphs is not supported")
         archive = (start.source or {}).get("archive")
         if isinstance(archive, bytes):
             files = unpack(archive)
@@ -80,8 +86,9 @@ class GraphEngine:
                 raise RefusedInput("source: neither {definition: NAME} nor {archive: bytes}")
             path = find_definition(name, preparation.definition_directories)
             source, files = read_source(path), None
-        definition = await read_definition(source)
-        kept: dict[str, Any] = {"text": source.decode()}
+        directory = path.parent if files is None and path.name == FILE_NAME else None
+        definition = await read_definition(source, Surroundings(start.settings, None if files is None else _contents(files), directory))
+        kept: dict[str, Any] = {"text": source.decode(), "settings": dict(start.settings)}
         if files is not None and len(files) > 1:
             kept["directory"] = await keep_source(preparation.settings["jobs"].run_dir, preparation.run_id, files)
         elif files is None and path.name == FILE_NAME:
@@ -267,3 +274,7 @@ class GraphEngine:
             elif task.state != "preparing":
                 lives.poll(progress, task)
         reloading.go_on(progress)
+
+
+def _contents(files: Mapping[str, tuple[bytes, bool]]) -> dict[str, bytes]:
+    return {name: content for name, (content, _) in files.items()}

@@ -6,8 +6,9 @@ import json
 import re
 import sys
 import tarfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,6 +20,7 @@ from triplane.errors import DefinitionNotFound, InvalidDefinition, RefusedInput,
 FILE_NAME = "flow.cylc"
 MAX_ARCHIVE_BYTES = 64 * 1024 * 1024
 MAX_ARCHIVE_FILES = 20_000
+MAX_INCLUDED_BYTES = 1024 * 1024
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 READING_TIMEOUT_S = 30.0
 
@@ -119,20 +121,77 @@ def make_ready(plain: dict[str, Any]) -> ReadDefinition:
     return ReadDefinition(plain, plan, plan.view())
 
 
-async def read_definition(source: bytes) -> ReadDefinition:
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a definition may use beside its own text.
+
+    Attributes:
+        settings: template variables as text (`--set`).
+        files: relative path → content of a packed source directory; None where there is none.
+        directory: of a definition on disk; None where there is none.
+    """
+
+    settings: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, bytes] | None = None
+    directory: Path | None = None
+
+    def request(self) -> dict[str, Any]:
+        """What the child process is told. It gets the text of packed files only where they are small enough to include."""
+        if self.files is not None:
+            texts = {name: _text(content) for name, content in self.files.items() if name != FILE_NAME}
+            return {"settings": dict(self.settings), "files": {FILE_NAME: None, **texts}}
+        if self.directory is not None:
+            return {"settings": dict(self.settings), "directory": str(self.directory)}
+        return {"settings": dict(self.settings)}
+
+
+def _text(content: bytes) -> str | None:
+    if len(content) > MAX_INCLUDED_BYTES:
+        return None
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+async def read_definition(source: bytes, surroundings: Surroundings | None = None) -> ReadDefinition:
     """Read a definition in a child process.
 
     Raises:
         TooLarge, InvalidDefinition: with `details["line"]` where a line is to blame.
     """
+    output = await _ask_child(source, surroundings or Surroundings(), {})
+    # In a thread: ten thousand tasks take longer to take in than everybody else should have to wait.
+    return await asyncio.to_thread(lambda: make_ready(_answer(output)["definition"]))
+
+
+async def draw_definition(
+    source: bytes, surroundings: Surroundings | None = None, start: str | None = None, stop: str | None = None
+) -> dict[str, Any]:
+    """The graph of a definition: `reference` (text), `nodes`, `edges`; see `definition.reference`.
+
+    Raises:
+        TooLarge, InvalidDefinition: as `read_definition`.
+    """
+    output = await _ask_child(source, surroundings or Surroundings(), {"draw": {"start": start, "stop": stop}})
+    drawing: dict[str, Any] = (await asyncio.to_thread(_answer, output))["drawing"]
+    return drawing
+
+
+async def _ask_child(source: bytes, surroundings: Surroundings, wanted: dict[str, Any]) -> bytes:
     check_size(source)
+    try:
+        text = source.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidDefinition(f"{FILE_NAME} is not UTF-8 text (byte {error.start})", file=FILE_NAME) from error
+    request = json.dumps({"text": text, "now": time.time(), **surroundings.request(), **wanted}).encode()
     async with _at_once:
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-P", "-m", "triplane.engines.graph.definition.child",
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         try:
-            output, complaint = await asyncio.wait_for(child.communicate(source), READING_TIMEOUT_S)
+            output, complaint = await asyncio.wait_for(child.communicate(request), READING_TIMEOUT_S)
         except TimeoutError:
             raise InvalidDefinition(f"{FILE_NAME} could not be read within {READING_TIMEOUT_S:g} s", file=FILE_NAME) from None
         finally:
@@ -142,14 +201,13 @@ async def read_definition(source: bytes) -> ReadDefinition:
     if child.returncode != 0 or len(output) > MAX_ANSWER_BYTES:
         reason = complaint.decode(errors="replace").strip().splitlines()[-1:] or [f"exit status {child.returncode}"]
         raise InvalidDefinition(f"{FILE_NAME} could not be read within its limits ({reason[0][:200]})", file=FILE_NAME)
-    # In a thread: ten thousand tasks take longer to take in than everybody else should have to wait.
-    return await asyncio.to_thread(_checked, output)
+    return output
 
 
-def _checked(output: bytes) -> ReadDefinition:
-    answer = json.loads(output)
+def _answer(output: bytes) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads(output)
     problem = answer.get("problem")
     if problem is not None:
         place = f"{FILE_NAME} line {problem['line']}" if problem["line"] else FILE_NAME
         raise InvalidDefinition(f"{place}: {problem['message']}", file=FILE_NAME, line=problem["line"])
-    return make_ready(answer["definition"])
+    return answer

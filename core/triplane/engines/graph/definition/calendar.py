@@ -15,6 +15,7 @@ MODES: Final = (INTEGER, "gregorian", "360day", "365day", "366day")
 """Cycling modes, as `[scheduling]cycling mode` names them."""
 
 MAX_POINT: Final = 10**12
+MAX_YEAR: Final = 30_000
 DAY: Final = 86_400
 _SHORT: Final = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _LEAP: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)

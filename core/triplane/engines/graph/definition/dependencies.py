@@ -1,21 +1,42 @@
-"""Chains of nodes → what each task waits for, where it runs, and which outputs it must or may give."""
+"""Chains of expressions → what each task waits for, where it runs, and which outputs it must or may give."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 
-from triplane.engines.graph.definition.calendar import Calendar, Interval
-from triplane.engines.graph.definition.cycling import Bounds, parse_bounded_point, parse_interval
-from triplane.engines.graph.definition.graph_text import Chain, Node
-from triplane.engines.graph.definition.model import STANDARD_OUTPUTS, Condition, Prerequisite
+from triplane.engines.graph.definition.calendar import NOTHING, Interval
+from triplane.engines.graph.definition.expressions import Expression
+from triplane.engines.graph.definition.graph_text import Chain, Group, Node
+from triplane.engines.graph.definition.model import Condition, Prerequisite
+from triplane.engines.graph.definition.optionality import FINISHED, Optionality
+from triplane.engines.graph.definition.points import Points
 from triplane.engines.graph.definition.problems import DefinitionProblem, shown
-from triplane.engines.graph.definition.sequences import Sequence
 
-MAX_CONDITIONS = 200_000
-MAX_SAMPLE_POINTS = 100
-MAX_SAMPLE_TASKS = 50_000
+MAX_CONDITIONS = 500_000
 
-INTEGERS = Calendar()
-_OPPOSITES = (("succeeded", "failed"), ("submitted", "submit-failed"))
+SHORT_NAMES = {
+    "expire": "expired", "submit": "submitted", "submit-fail": "submit-failed", "start": "started",
+    "succeed": "succeeded", "fail": "failed", "finish": FINISHED,
+}  # fmt: skip
+FAMILY_OUTPUTS = {
+    f"{short}-{which}": (SHORT_NAMES[short], "all" if which == "all" else "any") for short in SHORT_NAMES for which in ("all", "any")
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A line of the drawn graph, at each point of one sequence.
+
+    Attributes:
+        left: name of a task, or of an xtrigger with `@`; None for a task that stands alone.
+        offset, point: as of a `Condition`.
+        right: name of a task.
+    """
+
+    left: str | None
+    offset: Interval
+    point: int | None
+    right: str
+    suicide: bool
 
 
 @dataclass
@@ -25,168 +46,244 @@ class TaskUse:
     Attributes:
         line: where it is first named.
         sequences: indices of the sequences it runs on, in order of first use.
-        conditions: by sequence, in order and each once.
-        optional: label → whether the graph marks it optional (`?`), with the line that said so first.
+        conditions: by sequence, in order and each once: those that must all hold.
+        alternatives: expressions that are not just that.
+        suicides: what removes it.
+        xtriggers: (sequence, label), with the line.
     """
 
     line: int
-    sequences: list[int] = field(default_factory=list)
+    sequences: dict[int, None] = field(default_factory=dict)
     conditions: dict[int, dict[Condition, None]] = field(default_factory=dict)
-    optional: dict[str, tuple[bool, int]] = field(default_factory=dict)
-    labels: dict[str, int] = field(default_factory=dict)
+    alternatives: dict[Prerequisite, None] = field(default_factory=dict)
+    suicides: dict[Prerequisite, None] = field(default_factory=dict)
+    xtriggers: dict[tuple[int, str], int] = field(default_factory=dict)
 
     def prerequisites(self) -> tuple[Prerequisite, ...]:
-        """One for each sequence on which it waits for something."""
-        return tuple(Prerequisite.all_of(index, tuple(found)) for index, found in self.conditions.items() if found)
+        """All that it waits for."""
+        plain = [Prerequisite.all_of(index, tuple(found)) for index, found in self.conditions.items() if found]
+        return (*plain, *self.alternatives)
 
 
 class GraphReader:
-    """Collects the uses of tasks over all graph strings of a workflow."""
+    """Collects the uses of tasks over all graph strings of a workflow.
 
-    def __init__(self, bounds: Bounds) -> None:
+    Attributes:
+        uses: by task name, in the order of first mention.
+        edges: by sequence, in order and each once.
+    """
+
+    def __init__(self, points: Points, families: Mapping[str, tuple[str, ...]]) -> None:
         self.uses: dict[str, TaskUse] = {}
-        self._bounds = bounds
+        self.edges: dict[int, dict[Edge, None]] = {}
+        self.optionality = Optionality()
+        self._points, self._families = points, families
         self._conditions = 0
+        self._offsets: dict[str, tuple[Interval, int | None]] = {}
+        self._suicidal: dict[tuple[int, str, str], bool] = {}
 
     def read(self, chains: list[Chain], sequence: int) -> None:
         """Add the chains of one recurrence.
 
         Raises:
-            DefinitionProblem: an offset where none may be, or contradicting `?`.
+            DefinitionProblem: something stands where it may not be, or contradicts what was said before.
         """
+        lefts = {self._identity(node) for chain in chains for side in chain[:-1] for node in side.nodes()}
         for chain in chains:
-            for index, side in enumerate(chain):
-                for node in side:
-                    self._use(node, sequence, is_target=index > 0)
-                    if index > 0:
-                        self._depend(node, chain[index - 1], sequence)
+            for node in chain[0].nodes():
+                if not node.is_xtrigger:
+                    if node.suicide:
+                        raise DefinitionProblem(f"a suicide trigger on the left: {shown('!' + node.name)}", node.line)
+                    self._mention(node)
+                    if node.offset is None:
+                        self._alone(node, sequence)
+            for index, right in enumerate(chain[1:]):
+                self._depend(chain[index], right, sequence, lefts)
 
-    def _use(self, node: Node, sequence: int, is_target: bool) -> None:
-        use = self.uses.setdefault(node.name, TaskUse(node.line))
-        if node.offset is None:
-            if sequence not in use.sequences:
-                use.sequences.append(sequence)
-        elif is_target:
-            raise DefinitionProblem(f"{shown(node.name)} has an offset on the right of `=>`", node.line)
-        label = node.output or "succeeded"
-        use.labels.setdefault(label, node.line)
-        if node.output is None and is_target and not node.optional:
-            # A plain name on the right only says that the task runs; what it must give is said elsewhere or by default.
-            return
-        earlier = use.optional.setdefault(label, (node.optional, node.line))
-        if earlier[0] != node.optional:
-            raise DefinitionProblem(
-                f"{node.name}:{label} is both required and optional (`?`), see line {earlier[1]}", node.line
-            )
+    @staticmethod
+    def _identity(node: Node) -> tuple[str, str | None, str | None]:
+        return node.name, node.offset, node.output
 
-    def _depend(self, node: Node, upstream: tuple[Node, ...], sequence: int) -> None:
-        wanted = self.uses[node.name].conditions.setdefault(sequence, {})
-        self._conditions += len(upstream)
+    # ---- sides of an arrow -----------------------------------------------------------------------------------------
+
+    def _depend(self, left: Group, right: Group, sequence: int, lefts: set[tuple[str, str | None, str | None]]) -> None:
+        targets = self._targets(right)
+        parts = [left] if left.joins == "any" or any(isinstance(part, Group) for part in left.parts) else self._separate(left)
+        for node in left.nodes():
+            if node.suicide:
+                raise DefinitionProblem(f"a suicide trigger on the left: {shown('!' + node.name)}", node.line)
+        for target in targets:
+            if target.offset is not None:
+                if self._identity(target) not in lefts:
+                    raise DefinitionProblem(f"{shown(target.name)} has an offset on the right of `=>`", target.line)
+                self._mention(target)
+                continue
+            if not target.suicide:
+                self._mention(target)
+            for member in self._members(target):
+                for part in parts:
+                    self._wait(member, target, part, sequence)
+
+    @staticmethod
+    def _separate(left: Group) -> list[Group]:
+        return [Group("all", (part,)) for part in left.parts]
+
+    @staticmethod
+    def _targets(right: Group) -> list[Node]:
+        pending: list[Group] = [right]
+        while pending:
+            group = pending.pop()
+            if group.joins == "any":
+                raise DefinitionProblem("`|` on the right of `=>`", next(group.nodes()).line)
+            pending.extend(part for part in group.parts if isinstance(part, Group))
+        targets = list(right.nodes())
+        for node in targets:
+            if node.is_xtrigger:
+                raise DefinitionProblem(f"an xtrigger on the right of `=>`: {shown('@' + node.name)}", node.line)
+        return targets
+
+    def _members(self, node: Node) -> tuple[str, ...]:
+        return self._families.get(node.name, (node.name,))
+
+    def _use(self, name: str, line: int) -> TaskUse:
+        use = self.uses.get(name)
+        if use is None:
+            use = self.uses[name] = TaskUse(line)
+        return use
+
+    def _alone(self, node: Node, sequence: int) -> None:
+        for name in self._members(node):
+            self._use(name, node.line).sequences.setdefault(sequence)
+            self.edges.setdefault(sequence, {}).setdefault(Edge(None, NOTHING, None, name, False))
+
+    def _wait(self, name: str, target: Node, part: Group, sequence: int) -> None:
+        use = self._use(name, target.line)
+        if not target.suicide:
+            use.sequences.setdefault(sequence)
+        conditions: dict[Condition, int] = {}
+        labels: dict[str, int] = {}
+        expression = self._expression(part, conditions, labels, name, target, sequence)
+        self._conditions += len(conditions)
         if self._conditions > MAX_CONDITIONS:
-            raise DefinitionProblem(f"the graph has more than {MAX_CONDITIONS} dependencies", node.line)
-        for parent in upstream:
-            condition = self._condition(parent)
-            if parent.name == node.name and condition.offset.is_nothing and condition.point is None:
-                raise DefinitionProblem(f"{shown(node.name)} depends on itself", node.line)
-            wanted[condition] = None
-
-    def _condition(self, node: Node) -> Condition:
-        label = node.output or "succeeded"
-        if node.offset is None:
-            return Condition(node.name, label)
-        if node.offset.startswith(("^", "$")) or "P" not in node.offset:
-            return Condition(node.name, label, point=parse_bounded_point(node.offset, self._bounds, node.line))
-        return Condition(node.name, label, offset=Interval(units=parse_interval(node.offset, node.line)))
-
-
-def outputs_of(
-    name: str, use: TaskUse, custom: dict[str, str]
-) -> tuple[dict[str, str], tuple[str, ...], tuple[str, ...]]:
-    """All outputs (label → message), the required labels and the optional ones.
-
-    Success is required unless the graph marks it, or its failure, otherwise.
-
-    Raises:
-        DefinitionProblem: an output that is not defined, or required ones that exclude each other.
-    """
-    outputs = {label: label for label in STANDARD_OUTPUTS} | custom
-    for label, line in use.labels.items():
-        if label not in outputs:
-            raise DefinitionProblem(f"{name}:{label}: the task has no output {shown(label)}", line)
-    marks = {label: is_optional for label, (is_optional, _) in use.optional.items()}
-    if marks.get("expired") is False:
-        raise DefinitionProblem(f"{name}:expired must be optional (`?`)", use.optional["expired"][1])
-    for good, bad in _OPPOSITES:
-        if (marks.get(good) is False and bad in marks) or (marks.get(bad) is False and good in marks):
-            line = max(use.optional[good][1], use.optional[bad][1])
-            raise DefinitionProblem(f"{name}:{good} and {name}:{bad} cannot both happen, so both must be optional (`?`)", line)
-    if "succeeded" not in marks and "failed" not in marks:
-        marks["succeeded"] = False
-    if "submitted" not in marks and "submit-failed" not in marks:
-        marks["submitted"] = False
-    order = list(outputs)
-    required = tuple(label for label in order if marks.get(label) is False)
-    optional = tuple(label for label in order if marks.get(label) is True)
-    return outputs, required, optional
-
-
-def refuse_circles(uses: dict[str, TaskUse], sequences: tuple[Sequence, ...]) -> None:
-    """Refuse tasks that wait for each other, so that none of them could ever run.
-
-    Looked for among the first points of the sequences; what a circle is made of shows up there.
-
-    Raises:
-        DefinitionProblem: naming a circle.
-    """
-    bound = max(2, min(MAX_SAMPLE_POINTS, MAX_SAMPLE_TASKS // len(uses)))
-    points = sorted({point for one in sequences for point in islice(one.from_point(one.start), bound)})
-    tasks = {
-        (name, point) for name, use in uses.items() for point in points if any(point in sequences[index] for index in use.sequences)
-    }
-    done: set[TaskAt] = set()
-    for name, point in sorted(tasks, key=lambda task: (task[1], uses[task[0]].line)):
-        _refuse_circle((name, point), tasks, done, uses, sequences)
-
-
-TaskAt = tuple[str, int]
-"""A task's name and point"""
-
-
-def _parents(task: TaskAt, tasks: set[TaskAt], uses: dict[str, TaskUse], sequences: tuple[Sequence, ...]) -> list[TaskAt]:
-    name, point = task
-    found = {
-        (condition.task, condition.upstream_point(point, INTEGERS))
-        for sequence, conditions in uses[name].conditions.items()
-        if point in sequences[sequence]
-        for condition in conditions
-    }
-    return sorted(found & tasks)
-
-
-def _refuse_circle(
-    start: TaskAt, tasks: set[TaskAt], done: set[TaskAt], uses: dict[str, TaskUse], sequences: tuple[Sequence, ...]
-) -> None:
-    # A stack of our own: a chain of thousands of tasks must not be a recursion of thousands of calls.
-    path: dict[TaskAt, list[TaskAt]] = {}
-    stack = [start]
-    while stack:
-        task = stack[-1]
-        if task in done:
-            stack.pop()
-            continue
-        if task not in path:
-            path[task] = _parents(task, tasks, uses, sequences)
-        waiting = path[task]
-        while waiting and waiting[-1] in done:
-            waiting.pop()
-        if not waiting:
-            done.add(task)
-            path.pop(task)
-            stack.pop()
-        elif waiting[-1] in path:
-            order = list(path)
-            circle = [f"{point}/{name}" for name, point in order[order.index(waiting[-1]) :]]
-            chain = " => ".join([*reversed(circle), circle[-1]])
-            raise DefinitionProblem(f"circular dependencies: {shown(chain, 300)[1:-1]}", uses[waiting[-1][0]].line)
+            raise DefinitionProblem(f"the graph has more than {MAX_CONDITIONS} dependencies", target.line)
+        for label, line in labels.items():
+            use.xtriggers.setdefault((sequence, label), line)
+        if not conditions:
+            return
+        self._check_suicide(name, target, conditions, expression, sequence)
+        if target.suicide:
+            use.suicides.setdefault(Prerequisite(sequence, tuple(conditions), expression))
+        elif expression.is_flat_all:
+            use.conditions.setdefault(sequence, {}).update(dict.fromkeys(conditions))
         else:
-            stack.append(waiting[-1])
+            use.alternatives.setdefault(Prerequisite(sequence, tuple(conditions), expression))
+
+    def _check_suicide(self, name: str, target: Node, conditions: dict[Condition, int], expression: Expression, sequence: int) -> None:
+        key = (sequence, name, repr((tuple(conditions), expression)))
+        if self._suicidal.setdefault(key, target.suicide) != target.suicide:
+            raise DefinitionProblem(f"the same condition triggers both {name} and !{name}", target.line)
+
+    # ---- conditions ------------------------------------------------------------------------------------------------
+
+    def _expression(
+        self, group: Group, conditions: dict[Condition, int], labels: dict[str, int], name: str, target: Node, sequence: int
+    ) -> Expression:
+        """The group over indices of `conditions`; xtriggers go to `labels`: they are waited for beside it."""
+        parts: list[Expression | int | str] = []
+        for part in group.parts:
+            if isinstance(part, Group):
+                inner = self._expression(part, conditions, labels, name, target, sequence)
+                if inner.parts:
+                    parts.append(inner)
+            elif part.is_xtrigger:
+                if group.joins == "any":
+                    raise DefinitionProblem(f"an xtrigger beside `|`: {shown('@' + part.name)}", part.line)
+                labels.setdefault(part.name, part.line)
+                self._edge(f"@{part.name}", NOTHING, None, name, target.suicide, sequence)
+            else:
+                parts.append(self._leaf(part, conditions, name, target, sequence))
+        return _simple(Expression(group.joins, tuple(parts)))
+
+    def _leaf(self, node: Node, conditions: dict[Condition, int], name: str, target: Node, sequence: int) -> Expression | int:
+        offset, point = self._offset(node)
+        output, joins = self._output(node)
+        members = []
+        for member in self._members(node):
+            self._use(member, node.line)
+            if node.offset is None and not target.suicide:
+                self.uses[member].sequences.setdefault(sequence)
+                if member == name:
+                    raise DefinitionProblem(f"{shown(name)} depends on itself", node.line)
+            if node.offset is not None or member != name:
+                self._edge(member, offset, point, name, target.suicide, sequence)
+            outputs = ("succeeded", "failed") if output == FINISHED else (output,)
+            indices = [conditions.setdefault(Condition(member, one, offset, point), len(conditions)) for one in outputs]
+            members.append(indices[0] if len(indices) == 1 else Expression("any", tuple(indices)))
+        return members[0] if len(members) == 1 else Expression(joins, tuple(members))
+
+    def _edge(self, left: str, offset: Interval, point: int | None, right: str, suicide: bool, sequence: int) -> None:
+        self.edges.setdefault(sequence, {}).setdefault(Edge(left, offset, point, right, suicide))
+
+    def _output(self, node: Node) -> tuple[str, str]:
+        """The output waited for, and how the members of a family are joined."""
+        if node.name not in self._families:
+            if node.output in FAMILY_OUTPUTS:
+                raise DefinitionProblem(f"{node.name}:{node.output} is for families, and {shown(node.name)} is none", node.line)
+            return SHORT_NAMES.get(node.output or "succeeded", node.output or "succeeded"), "all"
+        if node.output is None or node.output not in FAMILY_OUTPUTS:
+            what = f"{node.name}:{node.output}" if node.output else node.name
+            raise DefinitionProblem(f"{shown(what)} on the left needs a family qualifier such as :succeed-all", node.line)
+        return FAMILY_OUTPUTS[node.output]
+
+    def _offset(self, node: Node) -> tuple[Interval, int | None]:
+        if node.offset is None:
+            return NOTHING, None
+        known = self._offsets.get(node.offset)
+        if known is None:
+            known = self._offsets[node.offset] = self._read_offset(node.offset, node.line)
+        return known
+
+    def _read_offset(self, text: str, line: int) -> tuple[Interval, int | None]:
+        stripped = text.replace(" ", "")
+        points = self._points
+        if not stripped:
+            raise DefinitionProblem("an empty offset: `[]`", line)
+        if stripped.startswith("^"):
+            assert points.initial is not None
+            return NOTHING, points.relative(stripped[1:], points.initial, line) if stripped[1:] else points.initial
+        if stripped.startswith("$"):
+            return NOTHING, points.absolute(stripped, line)
+        if stripped.startswith(("+P", "-P", "P")):
+            return points.interval(stripped, line), None
+        return NOTHING, points.absolute(stripped, line)
+
+    # ---- outputs ---------------------------------------------------------------------------------------------------
+
+    def _mention(self, node: Node) -> None:
+        """What a node says of its outputs being required or optional."""
+        if node.name not in self._families:
+            if node.output in FAMILY_OUTPUTS:
+                raise DefinitionProblem(f"{node.name}:{node.output} is for families, and {shown(node.name)} is none", node.line)
+            output = SHORT_NAMES.get(node.output or "succeeded", node.output or "succeeded")
+            self.optionality.mark(node.name, output, node.optional, False, node.line)
+            return
+        output = node.output or "succeed-all"
+        if output not in FAMILY_OUTPUTS:
+            raise DefinitionProblem(f"{node.name}:{output} is no output of a family; :succeed-all is", node.line)
+        label = FAMILY_OUTPUTS[output][0]
+        for member in self._members(node):
+            self.optionality.mark(member, label, node.optional, True, node.line)
+
+
+def _simple(expression: Expression) -> Expression:
+    """Without needless nesting: `all` within `all`, `any` within `any`, one part alone."""
+    parts: list[Expression | int | str] = []
+    for part in expression.parts:
+        if isinstance(part, Expression) and (part.joins == expression.joins or len(part.parts) == 1):
+            parts.extend(part.parts)
+        else:
+            parts.append(part)
+    if len(parts) == 1 and isinstance(parts[0], Expression):
+        return parts[0]
+    joins = "all" if len(parts) == 1 else expression.joins
+    return Expression(joins, tuple(dict.fromkeys(parts)))

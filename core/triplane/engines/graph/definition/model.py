@@ -124,7 +124,7 @@ class FamilyDefinition:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """At most `limit` members may be active at once; 0 for no limit. Every task is in one queue at most, else in `default`."""
+    """At most `limit` members may be active at once; 0 for no limit. A task is in one queue at most, else in `default`."""
 
     limit: int
     members: tuple[str, ...]
@@ -153,19 +153,18 @@ class WorkflowEvents:
     """`[scheduler][events]`; times in seconds, None for none.
 
     Attributes:
-        handlers: event (`startup`, `shutdown`, `abort`, `workflow timeout`, `inactivity timeout`, `stall`, `stall timeout`,
-            `restart timeout`) → commands of its own.
+        handlers: event (`startup`, `shutdown`, `abort`, `workflow timeout`, `inactivity timeout`, `stall`, `stall timeout`)
+            → commands of its own.
         aborts_on: `stall timeout`, `inactivity timeout`, `workflow timeout` where the workflow is to stop with an error.
     """
 
     handlers: dict[str, tuple[str, ...]] = field(default_factory=dict)
     general_handlers: tuple[str, ...] = ()
     handler_events: tuple[str, ...] = ()
-    mail_events: tuple[str, ...] = ()
     workflow_timeout_s: float | None = None
     inactivity_timeout_s: float | None = None
     stall_timeout_s: float | None = 3_600.0
-    restart_timeout_s: float | None = 120.0
+    restart_timeout_s: float | None = 300.0
     aborts_on: tuple[str, ...] = ("stall timeout",)
 
 
@@ -190,7 +189,6 @@ class Definition:
     calendar: Calendar
     utc_mode: bool
     events: WorkflowEvents
-    mail: dict[str, str]
     initial: int
     final: int | None
     hold_after: int | None

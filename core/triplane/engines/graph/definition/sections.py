@@ -19,6 +19,7 @@ MAX_LINES = 100_000
 MAX_DEPTH = 4
 
 _HEADING = re.compile(r"(\[+)\s*([^\[\]]*?)\s*(\]+)\s*(?:#.*)?")
+_NAMES = re.compile(r"(?:[^,<]|<[^>]*>)+")
 _TRIPLES = ('"""', "'''")
 
 Line = tuple[int, str]
@@ -60,24 +61,26 @@ class Section:
         return "".join(f"[{name}]" for name in self.path)
 
 
-def parse_sections(source: str, adds_up: Callable[[tuple[str, ...]], bool] = lambda path: False) -> Section:
+def parse_sections(lines: str | list[Line], adds_up: Callable[[tuple[str, ...]], bool] = lambda path: False) -> Section:
     """Read a whole definition.
 
     Args:
+        lines: its text, or its lines with the numbers to blame.
         adds_up: told a section's path, says whether a setting repeated there is joined to the first by a newline.
 
     Raises:
         DefinitionProblem: the text is not in the format; its line is the one to look at.
     """
-    size = len(source.encode("utf-8", "replace"))
+    if isinstance(lines, str):
+        lines = list(enumerate(lines.split("\n"), start=1))
+    size = sum(len(text) + 1 for _, text in lines)
     if size > MAX_SOURCE_BYTES:
         raise DefinitionProblem(f"the definition has {size} bytes; at most {MAX_SOURCE_BYTES} are read")
     root = Section((), 0)
     opened: list[list[Section]] = [[root]]
-    lines = _logical_lines(source)
-    for number, text in lines:
+    logical = _logical_lines(lines)
+    for number, text in logical:
         stripped = text.strip()
-        _refuse_directive(stripped, number)
         if not stripped or stripped.startswith("#"):
             continue
         if stripped.startswith("["):
@@ -90,27 +93,18 @@ def parse_sections(source: str, adds_up: Callable[[tuple[str, ...]], bool] = lam
             del opened[depth:]
             opened.append([_child(parent, name, number) for parent in opened[depth - 1] for name in names])
             continue
-        setting = _setting(text, number, lines)
+        setting = _setting(text, number, logical)
         for section in opened[-1]:
             _add(section, setting, adds_up(section.path))
     return root
 
 
-def _refuse_directive(text: str, number: int) -> None:
-    # A template line would otherwise be read as a comment, and what it does silently left out.
-    if number == 1 and text.lower().startswith(("#!jinja2", "#!empy")):
-        raise DefinitionProblem(f"templating ({text.split()[0]}) is not supported", number)
-    if text.startswith("%include"):
-        raise DefinitionProblem("%include is not supported", number)
-
-
-def _logical_lines(source: str) -> Iterator[Line]:
-    physical = source.split("\n")
+def _logical_lines(physical: list[Line]) -> Iterator[Line]:
     if len(physical) > MAX_LINES:
         raise DefinitionProblem(f"the definition has {len(physical)} lines; at most {MAX_LINES} are read")
     pending: list[str] = []
     first = 1
-    for number, raw in enumerate(physical, start=1):
+    for number, raw in physical:
         text = raw.removesuffix("\r")
         if not pending:
             first = number
@@ -136,8 +130,9 @@ def _heading(text: str, number: int) -> tuple[int, list[str]]:
         raise DefinitionProblem(f"bad section heading {shown(text)}", number)
     if len(match[1]) != len(match[3]):
         raise DefinitionProblem(f"bracket mismatch in section heading {shown(text)}", number)
-    names = [part.strip() for part in match[2].split(",")]
-    if not all(names):
+    # Commas between < and > part parameters, not names.
+    names = [part.strip() for part in _NAMES.findall(match[2])]
+    if not names or not all(names) or match[2].endswith(",") or ",," in match[2]:
         raise DefinitionProblem(f"bad section heading {shown(text)}", number)
     return depth, names
 

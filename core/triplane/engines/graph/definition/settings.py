@@ -3,54 +3,83 @@
 Paths are section names; `*` stands for a name that users choose.
 """
 
-import re
-
-from triplane.engines.graph.definition.problems import DefinitionProblem, shown
-from triplane.engines.graph.definition.sections import Section, Setting
+from triplane.engines.graph.definition.problems import DefinitionProblem
+from triplane.engines.graph.definition.sections import Section
+from triplane.engines.graph.definition.task_settings import EVENTS, SCRIPTS
 
 ANY = frozenset({"*"})
-SCRIPTS = ("init-script", "env-script", "pre-script", "script", "post-script", "err-script", "exit-script")
+
+WORKFLOW_EVENTS = (
+    "startup", "shutdown", "abort", "workflow timeout", "stall", "stall timeout", "inactivity timeout",
+)  # fmt: skip
 
 SUPPORTED: dict[tuple[str, ...], frozenset[str]] = {
     (): frozenset(),
     ("meta",): ANY,
-    ("scheduler",): frozenset({"UTC mode", "allow implicit tasks"}),
-    ("scheduling",): frozenset({"cycling mode", "initial cycle point", "final cycle point", "runahead limit"}),
-    ("scheduling", "graph"): ANY,
-    ("runtime",): frozenset(),
-    ("runtime", "*"): frozenset({"inherit", "platform", *SCRIPTS}),
-    ("runtime", "*", "meta"): ANY,
-    ("runtime", "*", "environment"): ANY,
-    ("runtime", "*", "outputs"): ANY,
-}
-
-KNOWN: dict[tuple[str, ...], frozenset[str]] = {
-    (): frozenset(),
     ("scheduler",): frozenset(
         {
-            "install", "cycle point format", "cycle point num expanded year digits", "cycle point time zone",
-            "UTC mode", "events", "mail",
+            "UTC mode", "allow implicit tasks", "cycle point format", "cycle point num expanded year digits",
+            "cycle point time zone",
         }
     ),
+    ("scheduler", "events"): frozenset(
+        {
+            "handlers", "handler events", *(f"{event} handlers" for event in WORKFLOW_EVENTS),
+            "workflow timeout", "stall timeout", "inactivity timeout", "restart timeout",
+            "abort on workflow timeout", "abort on stall timeout", "abort on inactivity timeout",
+        }
+    ),
+    ("task parameters",): ANY,
+    ("task parameters", "templates"): ANY,
     ("scheduling",): frozenset(
         {
-            "initial cycle point constraints", "final cycle point constraints", "hold after cycle point",
-            "stop after cycle point", "sequential xtriggers", "queues", "special tasks", "xtriggers",
+            "cycling mode", "initial cycle point", "final cycle point", "initial cycle point constraints",
+            "final cycle point constraints", "hold after cycle point", "stop after cycle point", "runahead limit",
+            "sequential xtriggers",
         }
     ),
+    ("scheduling", "queues"): frozenset(),
+    ("scheduling", "queues", "*"): frozenset({"limit", "members"}),
+    ("scheduling", "special tasks"): frozenset({"clock-trigger", "clock-expire", "external-trigger", "sequential"}),
+    ("scheduling", "xtriggers"): ANY,
+    ("scheduling", "graph"): ANY,
+    ("runtime",): frozenset(),
     ("runtime", "*"): frozenset(
         {
-            "completion", "work sub-directory", "execution polling intervals", "execution retry delays",
-            "execution time limit", "submission polling intervals", "submission retry delays", "run mode", "job",
-            "remote", "simulation", "skip", "environment filter", "events", "mail", "workflow state polling",
-            "parameter environment templates", "directives", "shell",
+            "inherit", "platform", "completion", "work sub-directory", "execution polling intervals",
+            "execution retry delays", "execution time limit", "submission polling intervals", "submission retry delays",
+            "run mode", *SCRIPTS,
         }
     ),
-    ("task parameters",): frozenset(),
+    ("runtime", "*", "meta"): ANY,
+    ("runtime", "*", "environment"): ANY,
+    ("runtime", "*", "environment filter"): frozenset({"include", "exclude"}),
+    ("runtime", "*", "parameter environment templates"): ANY,
+    ("runtime", "*", "directives"): ANY,
+    ("runtime", "*", "outputs"): ANY,
+    ("runtime", "*", "skip"): frozenset({"outputs", "disable task event handlers"}),
+    ("runtime", "*", "simulation"): frozenset(
+        {
+            "default run length", "speedup factor", "time limit buffer", "fail cycle points", "fail try 1 only",
+            "disable task event handlers",
+        }
+    ),
+    ("runtime", "*", "events"): frozenset(
+        {
+            "handlers", "handler events", "handler retry delays", "execution timeout", "submission timeout",
+            "late offset", *(f"{event} handlers" for event in EVENTS),
+        }
+    ),
 }  # fmt: skip
 
-_TRUE, _FALSE = "true", "false"
-_ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+KNOWN: dict[tuple[str, ...], frozenset[str]] = {
+    ("scheduler",): frozenset({"install", "main loop", "mail"}),
+    ("scheduler", "events"): frozenset(
+        {"mail events", "expected task failures", "abort if any task fails", "stalled handlers", "timeout handlers", "timeout"}
+    ),
+    ("runtime", "*"): frozenset({"job", "remote", "mail", "workflow state polling", "suite state polling"}),
+    ("runtime", "*", "events"): frozenset({"mail events"}),
+}
 
 
 def check(root: Section) -> None:
@@ -64,7 +93,8 @@ def check(root: Section) -> None:
         section = pending.pop()
         place = _place(section.path)
         for setting in section.settings.values():
-            if place not in SUPPORTED or not _is_in(setting.key, SUPPORTED[place]):
+            keys = SUPPORTED[place]
+            if keys is not ANY and setting.key not in keys:
                 raise _refusal(section, place, setting.key, setting.line)
         for name, child in section.sections.items():
             if _place(child.path) not in SUPPORTED:
@@ -73,41 +103,15 @@ def check(root: Section) -> None:
 
 
 def _place(path: tuple[str, ...]) -> tuple[str, ...]:
-    return ("runtime", "*", *path[2:]) if len(path) >= 2 and path[0] == "runtime" else path
-
-
-def _is_in(key: str, known: frozenset[str]) -> bool:
-    return known is ANY or key in known
+    if len(path) >= 2 and path[0] == "runtime":
+        return ("runtime", "*", *path[2:])
+    if len(path) >= 3 and path[:2] == ("scheduling", "queues"):
+        return ("scheduling", "queues", "*", *path[3:])
+    return path
 
 
 def _refusal(section: Section, place: tuple[str, ...], name: str, line: int) -> DefinitionProblem:
     where = f"{section.title}{name}" if section.path else f"[{name}]"
-    if name in KNOWN.get(place, ()) or (*place, name) in KNOWN:
+    if name in KNOWN.get(place, ()):
         return DefinitionProblem(f"{where} is not supported", line)
     return DefinitionProblem(f"no setting {where} is known", line)
-
-
-def flag(section: Section | None, key: str, default: bool) -> bool:
-    """A `True` or `False` setting.
-
-    Raises:
-        DefinitionProblem: it is neither.
-    """
-    setting = section.settings.get(key) if section else None
-    if setting is None or not setting.value:
-        return default
-    if setting.value.lower() not in (_TRUE, _FALSE):
-        raise DefinitionProblem(f"{key} = {shown(setting.value)} is neither True nor False", setting.line)
-    return setting.value.lower() == _TRUE
-
-
-def text(section: Section | None, key: str) -> Setting | None:
-    """A setting that is there and not empty."""
-    setting = section.settings.get(key) if section else None
-    return setting if setting is not None and setting.value else None
-
-
-def check_environment_name(setting: Setting) -> None:
-    """Raises DefinitionProblem where a variable's name is not one that a shell can export."""
-    if not _ENVIRONMENT_NAME.fullmatch(setting.key):
-        raise DefinitionProblem(f"{shown(setting.key)} is not a name of an environment variable", setting.line)

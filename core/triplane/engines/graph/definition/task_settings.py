@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 
+SCRIPTS = ("init-script", "env-script", "pre-script", "script", "post-script", "err-script", "exit-script")
+"""The parts of a job's script, by setting name."""
+
 EVENTS = (
     "submitted", "started", "succeeded", "failed", "expired", "submission failed", "submission retry", "retry", "late",
     "warning", "critical", "custom", "execution timeout", "submission timeout",
@@ -23,7 +26,6 @@ class TaskEvents:
     general_handlers: tuple[str, ...] = ()
     handler_events: tuple[str, ...] = ()
     handler_retry_delays_s: tuple[float, ...] = ()
-    mail_events: tuple[str, ...] = ()
     execution_timeout_s: float | None = None
     submission_timeout_s: float | None = None
     late_offset_s: float | None = None
@@ -83,7 +85,6 @@ class TaskSettings:
     run_mode: str = ""
     meta: dict[str, str] = field(default_factory=dict)
     events: TaskEvents = TaskEvents()
-    mail: dict[str, str] = field(default_factory=dict)
     simulation: Simulation = Simulation()
     skip: Skip = Skip()
 
