@@ -18,23 +18,19 @@ def rounded(value: float, precision: int) -> float | None:
         return None
     size = abs(value)
     if size > _MOST or 0.0 < size < _LEAST:
-        return float(f"{value:.{precision}g}")
+        shorter = float(f"{value:.{precision}g}")
+        # The largest numbers would be rounded beyond what a float can hold, and be read as infinite: they stay as they are.
+        return shorter if math.isfinite(shorter) else value
     power = 10**precision
     whole = int(size)
     scaled = (size - whole) * float(power)
     fraction = int(scaled)
     rest = scaled - fraction
-    if precision == 0:
-        rest = size - whole
-        if rest > 0.5 or (rest == 0.5 and whole & 1):
-            whole += 1
-        fraction = 0
-    else:
-        if rest > 0.5 or (rest == 0.5 and (fraction == 0 or fraction & 1)):
-            fraction += 1
-        if fraction >= power:
-            fraction, whole = 0, whole + 1
-    number = float(f"{whole}.{fraction:0{precision}d}") if precision else float(whole)
+    if rest > 0.5 or (rest == 0.5 and (fraction == 0 or fraction & 1)):
+        fraction += 1
+    if fraction >= power:
+        fraction, whole = 0, whole + 1
+    number = float(f"{whole}.{fraction:0{precision}d}")
     return -number if value < 0 else number
 
 

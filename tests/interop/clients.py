@@ -45,7 +45,10 @@ SDK_212 = ForeignClient(
 WEBSOCKET = ForeignClient("ws", (("websockets",),))
 # The user interface has its own cylc-flow beside it; selenium drives the browser that looks at its page.
 GUI = ForeignClient("gui", (("cylc-uiserver==1.7.1", "cylc-flow==8.5.4", "selenium"),))
-ALL = (CYLC, SDK_290, SDK_212, WEBSOCKET)
+# What the shapes of tables are held against: the release that the original's traffic was recorded with, and today's.
+PANDAS_153 = ForeignClient("pandas153", (("pandas==1.5.3", "numpy==1.26.4"),))
+PANDAS = ForeignClient("pandas", (("pandas>=2.2",),))
+ALL = (CYLC, SDK_290, SDK_212, WEBSOCKET, PANDAS_153, PANDAS)
 
 
 def bin_dir(client: ForeignClient) -> Path:

@@ -27,7 +27,7 @@ def eventually(what: str, holds: Callable[[], Any], seconds: float = 30.0) -> An
     return value
 
 
-class _LineDriver:
+class LineDriver:
     """A program in another interpreter that answers a JSON line with a JSON line."""
 
     def __init__(self, python: Path, program: str, *arguments: str) -> None:
@@ -36,9 +36,14 @@ class _LineDriver:
         )
 
     def ask(self, request: Any) -> Any:
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
+        return self.hear()
+
+    def hear(self) -> Any:
+        """The next line that it says."""
+        assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line, f"the driver ended with {self._process.wait(10)}"
         return json.loads(line)
@@ -56,8 +61,8 @@ class Clients:
         self._environment = {
             **os.environ, "HOME": str(gateway.home), "PATH": f"{bin_dir(CYLC)}:{os.environ['PATH']}",
         }  # fmt: skip
-        self._sdk = _LineDriver(bin_dir(SDK_212) / "python", "sdk_driver.py", f"http://127.0.0.1:{gateway.http_port}")
-        self._websocket = _LineDriver(bin_dir(WEBSOCKET) / "python", "ws_driver.py")
+        self._sdk = LineDriver(bin_dir(SDK_212) / "python", "sdk_driver.py", f"http://127.0.0.1:{gateway.http_port}")
+        self._websocket = LineDriver(bin_dir(WEBSOCKET) / "python", "ws_driver.py")
 
     def __enter__(self) -> Self:
         return self
