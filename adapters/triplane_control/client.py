@@ -39,7 +39,7 @@ class ControlClient:
 
     def __init__(self, data_dir: Path, timeout_s: float = CALL_TIMEOUT_S) -> None:
         path = socket_path(data_dir)
-        self._decoder = Decoder(limit=MAX_REPLY_BYTES, start_limit=MAX_REPLY_BYTES)
+        self._decoder = Decoder(limit=MAX_REPLY_BYTES, start_limit=MAX_REPLY_BYTES, extended=True)
         self._waiting: list[Message] = []
         self._ids = count(1)
         self._socket = socket.socket(socket.AF_UNIX)

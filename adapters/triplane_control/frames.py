@@ -15,6 +15,8 @@ MAX_REPLY_BYTES = 64 << 20
 MAX_DEPTH = 100
 """Maps and lists within each other."""
 LENGTH = struct.Struct(">I")
+_BIG_INTEGER = 1
+"""Code of the msgpack extension that carries an integer beyond 64 bits: big-endian two's complement. Only in replies."""
 _START = msgpack.packb({"command": "start_run"})[1:]
 
 Message = dict[str, Any]
@@ -39,7 +41,7 @@ def encode(message: Message) -> bytes:
         FrameError: it holds what msgpack cannot carry, or is over `MAX_REPLY_BYTES`.
     """
     try:
-        body: bytes = msgpack.packb(message, use_bin_type=True)
+        body: bytes = msgpack.packb(message, use_bin_type=True, default=_extended, unicode_errors="surrogatepass")
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise FrameError(f"not a value that this wire can carry: {error}", fatal=False) from error
     if len(body) > max(MAX_REPLY_BYTES, MAX_START_FRAME_BYTES):
@@ -53,10 +55,11 @@ class Decoder:
     Args:
         limit: largest body, bytes.
         start_limit: largest body of a frame that begins with `command: start_run`, bytes.
+        extended: read what only a gateway says: integers beyond 64 bits, and text with lone surrogates.
     """
 
-    def __init__(self, limit: int = MAX_FRAME_BYTES, start_limit: int = MAX_START_FRAME_BYTES) -> None:
-        self._limit, self._start_limit = limit, start_limit
+    def __init__(self, limit: int = MAX_FRAME_BYTES, start_limit: int = MAX_START_FRAME_BYTES, extended: bool = False) -> None:
+        self._limit, self._start_limit, self._extended = limit, start_limit, extended
         self._buffer = bytearray()
 
     def feed(self, chunk: bytes) -> list[Message | FrameError]:
@@ -67,7 +70,7 @@ class Decoder:
         self._buffer += chunk
         done: list[Message | FrameError] = []
         while (body := self._next(done)) is not None:
-            done.append(_message(body))
+            done.append(_message(body, self._extended))
         return done
 
     def _next(self, done: list[Message | FrameError]) -> bytes | None:
@@ -88,9 +91,23 @@ class Decoder:
         return body
 
 
-def _message(body: bytes) -> Message | FrameError:
+def _extended(value: Any) -> Any:
+    if isinstance(value, int):
+        return msgpack.ExtType(_BIG_INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+    raise TypeError(f"{type(value).__name__} has no form on this wire")
+
+
+def _from_extension(code: int, data: bytes) -> Any:
+    return int.from_bytes(data, "big", signed=True) if code == _BIG_INTEGER else msgpack.ExtType(code, data)
+
+
+_FROM_GATEWAY: dict[str, Any] = {"ext_hook": _from_extension, "max_ext_len": 4_096, "unicode_errors": "surrogatepass"}
+_FROM_CLIENT: dict[str, Any] = {"max_ext_len": 0}
+
+
+def _message(body: bytes, extended: bool) -> Message | FrameError:
     try:
-        value = msgpack.unpackb(body, raw=False, strict_map_key=True, max_ext_len=0)
+        value = msgpack.unpackb(body, raw=False, strict_map_key=True, **(_FROM_GATEWAY if extended else _FROM_CLIENT))
     except (ValueError, msgpack.UnpackException, RecursionError) as error:
         return FrameError(f"not msgpack: {type(error).__name__}: {error}", fatal=False)
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):

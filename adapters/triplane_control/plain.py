@@ -5,10 +5,12 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from pydantic import BaseModel
 
 from triplane.entities import Job, Run, Task, Timer
+from triplane.queries import TableData
 
 PRIVATE = {Run: "data", Task: "data", Job: "data", Timer: "data"}
 """Engines' own state, which is nobody else's business."""
@@ -24,6 +26,8 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value.values()]
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(item) for item in value]
+    if isinstance(value, TableData):
+        return _table(value)
     if isinstance(value, BaseModel):
         return plain(value.model_dump(mode="json"))
     if is_dataclass(value) and not isinstance(value, type):
@@ -34,3 +38,27 @@ def plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no plain form")
+
+
+def _table(data: TableData) -> dict[str, Any]:
+    """A table's rows as they are, but for columns whose cells hold more than one value: there may be very many cells."""
+    composed = [position for position, (_, kind) in enumerate(data.columns) if kind in ("list", "map", "uuid")]
+    rows: list[Any] = data.rows
+    if composed:
+        rows = [list(row) for row in rows]
+        for row in rows:
+            for position in composed:
+                row[position] = _cell(row[position])
+    return {
+        "table": data.table, "columns": data.columns, "index": data.index, "rows": rows, "next_row": data.next_row,
+        "at_end": data.at_end, "append_only": data.append_only,
+    }  # fmt: skip
+
+
+def _cell(value: Any) -> Any:
+    """A cell's value with maps keyed by text, as they are shown on every wire."""
+    if isinstance(value, Mapping):
+        return {str(key): _cell(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_cell(item) for item in value]
+    return str(value) if isinstance(value, UUID) else value

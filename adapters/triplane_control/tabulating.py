@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, TextIO
 
 from cyclopts import Parameter
-from rich.table import Table
+from rich.table import Column, Table
 
 from triplane.cli.outcome import CommandFailure, ExitCode
 from triplane_control.client import ControlClient
@@ -36,7 +36,7 @@ def tables(
         list[str] | None, Parameter(negative="", help="COLUMN OP VALUE, such as 'Time >= 10'; give it again for more, all must hold.")
     ] = None,
     limit: Annotated[int | None, Parameter(help="At most so many rows.")] = None,
-    after: Annotated[int, Parameter(help="Only rows behind the one of this number; the first row is 0.")] = -1,
+    after: Annotated[int | None, Parameter(help="Only rows behind the one of this number; the first row is 0.")] = None,
     run: Annotated[str | None, Parameter(help="A run's id; else the newest run.")] = None,
     as_csv: Annotated[bool, Parameter(name="--csv", negative="", help="Print CSV, with a line of names first.")] = False,
     as_lines: Annotated[bool, Parameter(name="--jsonl", negative="", help="Print one JSON object a row.")] = False,
@@ -57,8 +57,8 @@ def tables(
     """
     if as_csv + as_lines + as_json > 1:
         raise CommandFailure("--csv, --jsonl and --json exclude each other", ExitCode.USAGE)
-    if limit is not None and limit < 1:
-        raise CommandFailure("--limit must be at least 1", ExitCode.USAGE)
+    if (limit is not None and limit < 1) or (after is not None and after < 0):
+        raise CommandFailure("--limit must be at least 1, and --after at least 0", ExitCode.USAGE)
     named = {"namespace": namespace, "workflow_id": workflow_id, "run_id": run}
     conditions = [condition_of(text) for text in where or ()]
     # What clients made up may be text that no terminal or file can take: shown as its escape.
@@ -70,7 +70,7 @@ def tables(
             return ExitCode.OK
         shows = not (as_csv or as_lines or as_json)
         wanted = min(limit or SHOWN_ROWS, SHOWN_ROWS) if shows and limit is None else limit
-        pages = _pages(client, {**named, "table": table, "conditions": conditions}, after, wanted)
+        pages = _pages(client, {**named, "table": table, "conditions": conditions}, 0 if after is None else after + 1, wanted)
         first = next(pages, None)
         if first is None:
             names = ", ".join(client.ask("table_names", **named, all=True))
@@ -107,9 +107,8 @@ def _no_number(word: str) -> Any:
     raise ValueError(f"{word} is not JSON")
 
 
-def _pages(client: ControlClient, query: dict[str, Any], after: int, limit: int | None) -> Iterator[Page]:
-    """Portions of the rows until the end or the limit; none where there is no such table."""
-    at = after + 1
+def _pages(client: ControlClient, query: dict[str, Any], at: int, limit: int | None) -> Iterator[Page]:
+    """Portions of the rows from row `at` on, until the end or the limit; none where there is no such table."""
     while limit is None or limit > 0:
         size = PAGE_ROWS if limit is None else min(PAGE_ROWS, limit)
         page: Page | None = client.ask("read_table", **query, from_row=at, scan=PAGE_ROWS, limit=size)
@@ -162,15 +161,14 @@ def write_lines(pages: Iterator[Page], out: TextIO) -> None:
 
 def write_document(pages: Iterator[Page], out: TextIO) -> None:
     """One object: the columns with their types, and the rows with their numbers."""
-    begun = False
-    for page in pages:
-        if not begun:
+    separator = ""
+    for first, page in enumerate(pages):
+        if first == 0:
             columns = [{"name": name, "type": kind} for name, kind in page["columns"]]
             out.write(f'{{"table": {_json(page["table"])}, "columns": {_json(columns)}, "rows": [')
         for number, row in zip(page["index"], page["rows"], strict=True):
-            out.write(f'{"," if begun else ""}\n{{"row": {number}, "values": {_json(row)}}}')
-            begun = True
-        begun = True
+            out.write(f'{separator}\n{{"row": {number}, "values": {_json(row)}}}')
+            separator = ","
     out.write("\n]}\n")
 
 
@@ -210,7 +208,7 @@ def _print_names(names: Sequence[str], plain: bool, as_json: bool) -> None:
 
 
 def _show(first: Page, pages: Iterator[Page], may_be_more: bool) -> None:
-    shown = Table("", *(visible(name) for name, _ in first["columns"]), box=None, pad_edge=False)
+    shown = Table("", *(Column(visible(name)) for name, _ in first["columns"]), box=None, pad_edge=False)
     page: Page | None = first
     count, at_end = 0, False
     while page is not None:

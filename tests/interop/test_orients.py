@@ -233,7 +233,8 @@ def test_without_a_precision_every_value_is_whole(home, rows):
 
 def test_the_largest_float_stays_finite_at_any_precision(home):
     place = home.put(Table([("F", "float")], [[(1.7976931348623157e308,)]]))
-    assert [home.answer(place, orient="values", precision=p) for p in range(16)][10:] == [[[1.7976931348623157e308]]] * 6
+    for precision in range(16):
+        assert 1.7e308 < home.answer(place, orient="values", precision=precision)[0][0] < math.inf
 
 
 def test_a_uuid_is_found_by_its_text(home):
