@@ -4,13 +4,12 @@ import csv
 import io
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from gateway_process import GatewayProcess
 from interop.clients import WEBSOCKET, bin_dir
-from interop.drivers import LineDriver, eventually
+from interop.drivers import LineDriver
 
 STEPS = 6_000
 
