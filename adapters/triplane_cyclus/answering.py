@@ -7,7 +7,7 @@ from typing import Any
 from triplane.commands import DescribeAgent
 from triplane.errors import RefusedInput
 from triplane_cyclus.config import CyclusConfig
-from triplane_cyclus.frames import Message, encode
+from triplane_cyclus.frames import Message, echo_frame, encode
 from triplane_cyclus.plans import Ask, Handler, Place, Plan, Read, ReadPages, Say, Sleep, Submit
 from triplane_cyclus.reading import registry_frame, table_names_frame
 from triplane_cyclus.tabledata import check_table_data, table_data_pages
@@ -17,8 +17,7 @@ MAX_SPEC = 512
 
 def echo(message: Message, place: Place, config: CyclusConfig) -> Plan:
     """The value said back."""
-    value = message.params["s"]
-    return Say(encode("echo", {"s": value}, value, message.echoed))
+    return Say(echo_frame(message.params["s"], message.echoed))
 
 
 def sleep(message: Message, place: Place, config: CyclusConfig) -> Plan:

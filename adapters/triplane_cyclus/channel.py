@@ -14,7 +14,7 @@ from triplane.events import Event
 from triplane_cyclus.client import Client
 from triplane_cyclus.deltas import finished_frame, status_frame
 from triplane_cyclus.events import REQUESTS, check_params
-from triplane_cyclus.frames import encode, error_frame
+from triplane_cyclus.frames import echo_frame, error_frame
 from triplane_cyclus.plans import Outlook, Place
 from triplane_cyclus.reading import find_run, registry_frame, table_names_frame
 from triplane_cyclus.tabledata import table_data_pages
@@ -155,7 +155,7 @@ class Channel:
         check_params(REQUESTS["echo"], params)
         if self._on_echo is not None:
             self._on_echo(params["s"])
-        yield encode("echo", {"s": params["s"]}, params["s"])
+        yield echo_frame(params["s"])
 
     def repeat_table_data(self, params: Mapping[str, Any]) -> Iterator[str | None]:
         return table_data_pages(self._connection.query, self.place, params, {})

@@ -48,9 +48,9 @@ class Client:
     and keeps back what comes after it.
 
     Attributes:
-        room: set while further requests can be taken in.
         closing: (code, reason) once the connection is to be closed.
         on_cut: called when the client is closed because it does not read.
+        direct: sends a frame at once, or says that it cannot; None while frames have to wait for others.
         replay, session_name: where the client can be resumed, what was sent to it and its id.
         attached: whether somebody is there to read.
         outlook: shared by all clients of a workflow.
@@ -60,10 +60,10 @@ class Client:
         self.connection, self.session, self._config = connection, session, config
         self.wants_status = wants_status
         self.outbox = Outbox(config.send_queue, config.send_queue_bytes)
-        self.room = asyncio.Event()
-        self.room.set()
         self.closing: tuple[int, str] | None = None
         self.on_cut: Callable[[], None] | None = None
+        self.direct: Callable[[str], bool] | None = None
+        self._room: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._slots: deque[_Slot] = deque()
         self._keeping_back = 0
@@ -91,16 +91,37 @@ class Client:
         if isinstance(plan, HangUp):
             self.close(plan.code, plan.reason)
             return
+        if plan.__class__ is Say and not self._slots:
+            self._answer(plan.text)
+            return
         slot = _Slot(plan)
         self._slots.append(slot)
-        if len(self._slots) >= self._config.max_pending:
-            self.room.clear()
         if isinstance(plan, Submit):
             if not self._keeping_back:
                 self._submit(slot, plan)
         elif not isinstance(plan, Say):
             self._keeping_back += 1
         self._settle()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many requests wait as may."""
+        return len(self._slots) >= self._config.max_pending and self.closing is None
+
+    async def wait_for_room(self) -> None:
+        """Return when further requests can be taken in, or the client is closed."""
+        if self.is_full:
+            self._room = self._loop.create_future()
+            await self._room
+
+    def _make_room(self) -> None:
+        if self._room is not None:
+            if not self._room.done():
+                self._room.set_result(None)
+            self._room = None
+
+    def _answer(self, text: str) -> None:
+        self.push(text)
 
     @property
     def awaits_commit(self) -> bool:
@@ -117,12 +138,11 @@ class Client:
                 return
             self._slots.popleft()
             if slot.text is not None:
-                self.push(slot.text)
+                self._answer(slot.text)
             if not isinstance(slot.plan, Say | Submit):
                 self._keeping_back -= 1
                 self._submit_following()
-            if not self.room.is_set():
-                self.room.set()
+            self._make_room()
 
     def _submit_following(self) -> None:
         """What was kept back by the request just answered, up to the next one that keeps back."""
@@ -260,7 +280,9 @@ class Client:
 
     def push(self, text: str, replaces: str | None = None) -> None:
         """Send a frame when its turn comes; a client that does not read is closed, and it alone."""
-        if self.closing is None and not self.outbox.put(text, replaces):
+        if self.closing is not None or (self.direct is not None and self.direct(text)):
+            return
+        if not self.outbox.put(text, replaces):
             self.close(TRY_AGAIN_LATER, "too many messages wait to be read; read faster or ask for less")
             if self.on_cut is not None:
                 self.on_cut()
@@ -325,7 +347,7 @@ class Client:
         """Close the connection once what waits is sent (unless the client does not read)."""
         if self.closing is None:
             self.closing = (code, reason[:120])
-            self.room.set()
+            self._make_room()
             self.outbox.close()
 
     async def end(self) -> None:

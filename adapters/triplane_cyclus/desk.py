@@ -74,10 +74,9 @@ class Desk(Client):
         for text in kept.values():
             client.push(text)
 
-    def _settle(self) -> None:
-        # Nested where an answer settles what waits behind it.
-        before, self._answering = self._answering, True
+    def _answer(self, text: str) -> None:
+        self._answering = True
         try:
-            super()._settle()
+            super()._answer(text)
         finally:
-            self._answering = before
+            self._answering = False

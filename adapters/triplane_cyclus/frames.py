@@ -39,7 +39,7 @@ def decode(raw: str | bytes, max_depth: int) -> Message:
         BadMessage
     """
     try:
-        value = json.loads(raw, parse_constant=_refuse_constant, parse_float=_finite)
+        value = _load(raw) if isinstance(raw, str) else _load(raw.decode(json.detect_encoding(raw), "surrogatepass"))
     except RecursionError as error:
         raise BadMessage(f"the message is nested more than {max_depth} deep") from error
     except ValueError as error:
@@ -88,6 +88,14 @@ def error_frame(event: str | None, error: GatewayError | BadMessage, extras: Map
 _dump = json.JSONEncoder(allow_nan=False).encode
 
 
+def echo_frame(value: Any, extras: Mapping[str, Any] | None = None) -> str:
+    """`echo`: a value said back, twice in the frame and written once."""
+    text = _dump(value)
+    if not extras:
+        return f'{{"event":"echo","params":{{"s": {text}}},"data":{text}}}'
+    return encode_with("echo", {"s": value}, text, extras)
+
+
 def _refuse_constant(text: str) -> Any:
     raise ValueError(f"{text} is not JSON")
 
@@ -99,6 +107,10 @@ def _finite(text: str) -> float:
     return number
 
 
+_load = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite).decode
+_CONTAINERS = (dict, list)
+
+
 def _deeper(value: Any, depth: int) -> bool:
     """Whether containers nest deeper than `depth`, level by level so that no input can exhaust the stack."""
     level = [value]
@@ -108,7 +120,9 @@ def _deeper(value: Any, depth: int) -> bool:
         depth -= 1
         inner: list[Any] = []
         for item in level:
-            inner.extend(child for child in (item.values() if isinstance(item, dict) else item) if isinstance(child, dict | list))
+            for child in item.values() if isinstance(item, dict) else item:
+                if isinstance(child, _CONTAINERS):
+                    inner.append(child)
         level = inner
     return False
 

@@ -10,6 +10,7 @@ from aiohttp import WSMsgType, web
 from triplane.gateway import Gateway
 from triplane.limits import TokenBucket
 from triplane_cyclus.client import GOING_AWAY, Client
+from triplane_cyclus.framing import Framer
 
 log = structlog.get_logger(room="cyclus")
 
@@ -17,6 +18,8 @@ TURN_MESSAGES = 32
 """Messages taken from one client before others get a turn."""
 TOO_FAST_S = 0.01
 """How long nothing is read from a client that sends too fast."""
+DIRECT_BYTES = 1 << 16
+"""As long as no more than this waits in a socket's buffer, a frame is written to it at once."""
 CLOSE_S = 1.0
 """How long a client may take to read a close frame before its connection is cut."""
 RESUMED_ELSEWHERE = 1008
@@ -30,9 +33,12 @@ class Visit:
         superseded: the client was resumed on another one.
     """
 
-    def __init__(self, gateway: Gateway, request: web.BaseRequest, ws: web.WebSocketResponse, client: Client) -> None:
-        self._gateway, self._request, self._ws, self.client = gateway, request, ws, client
+    def __init__(
+        self, gateway: Gateway, request: web.BaseRequest, ws: web.WebSocketResponse, client: Client, framer: Framer
+    ) -> None:
+        self._gateway, self._request, self._ws, self.client, self._framer = gateway, request, ws, client, framer
         self._writer: asyncio.Task[None] | None = None
+        self._over = False
         self.superseded = False
 
     async def run(self, preamble: Iterable[str], messages_per_s: float) -> None:
@@ -42,8 +48,15 @@ class Visit:
             preamble: frames that are sent first.
         """
         self.client.on_cut = self.cut
+        self.client.outbox.on_change = self._write_soon
         self._writer = asyncio.get_running_loop().create_task(self._write(preamble))
         await self._read(messages_per_s)
+
+    def _write_soon(self) -> None:
+        if self._writer is None and not self._over:
+            # What comes meanwhile comes behind it.
+            self.client.direct = None
+            self._writer = asyncio.get_running_loop().create_task(self._write(()))
 
     async def _read(self, messages_per_s: float) -> None:
         count, clock, client = 0, self._gateway.clock, self.client
@@ -54,24 +67,38 @@ class Visit:
             if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY) or client.closing is not None or self.superseded:
                 return
             client.receive(message.data)
-            if not client.room.is_set():
-                await client.room.wait()
+            if client.is_full:
+                await client.wait_for_room()
             count += 1
             if count % TURN_MESSAGES == 0:
                 await asyncio.sleep(0)
 
     async def _write(self, preamble: Iterable[str]) -> None:
-        """Send what the client is to get, then close as the client is to be closed."""
+        """Send what waits for the client; where nothing will come after it, close as the client is to be closed."""
         client, ws = self.client, self._ws
         try:
             for text in preamble:
                 await ws.send_str(text)
-            while (text_or_end := await client.outbox.take()) is not None:
-                await ws.send_str(client.outgoing(text_or_end))
+            while (waiting := client.outbox.take()) is not None:
+                await ws.send_str(client.outgoing(waiting))
                 client.sent()
+            if not client.outbox.ended:
+                self._writer = None
+                if not ws.compress:
+                    client.direct = self._send_now
+                return
         except (ConnectionError, RuntimeError) as error:
             log.debug("client_gone", peer=client.connection.peer, reason=str(error))
+        self._over = True
         await self._close(*(client.closing or (GOING_AWAY, "")))
+
+    def _send_now(self, text: str) -> bool:
+        """Write a frame, if the socket takes it and nothing else is on its way; for that no task needs to wake."""
+        transport = self._request.transport
+        if transport is None or transport.is_closing() or self._ws.closed or transport.get_write_buffer_size() > DIRECT_BYTES:
+            return False
+        transport.write(self._framer.frame(self.client.outgoing(text)))
+        return True
 
     @property
     def may_return(self) -> bool:
@@ -80,6 +107,8 @@ class Visit:
 
     async def leave(self) -> None:
         """Write no more; what was not written yet stays with the client."""
+        self._over = True
+        self.client.direct = self.client.outbox.on_change = None
         if self._writer is not None:
             self._writer.cancel()
             await asyncio.gather(self._writer, return_exceptions=True)
@@ -99,6 +128,7 @@ class Visit:
     def cut(self) -> None:
         """Close a client that does not read: with a reason if it can be told one, else without."""
         log.warning("slow_client_closed", peer=self.client.connection.peer)
+        self.client.direct = None
         self._gateway.spawn(self._close_and_abort(*(self.client.closing or (GOING_AWAY, ""))), "cut a slow client")
 
     async def _close_and_abort(self, code: int, reason: str) -> None:

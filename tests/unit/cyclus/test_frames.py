@@ -137,16 +137,16 @@ def test_only_pages_of_this_machine_and_configured_ones_may_connect(origin, allo
     assert origin_allowed(origin, ("https://lab.example",)) is allowed
 
 
-async def test_a_newer_announcement_takes_the_place_of_an_older_one():
+def test_a_newer_announcement_takes_the_place_of_an_older_one():
     outbox = Outbox(10, 1_000)
     for text, replaces in [("h1", "heartbeat"), ("a", None), ("h2", "heartbeat"), ("b", None)]:
         outbox.put(text, replaces)
-    assert [await outbox.take() for _ in range(3)] == ["h2", "a", "b"]
+    assert [outbox.take() for _ in range(3)] == ["h2", "a", "b"]
 
 
-async def test_an_outbox_overflows_by_number_and_by_size_but_takes_one_large_frame():
+def test_an_outbox_overflows_by_number_and_by_size_but_takes_one_large_frame():
     by_number, by_size, large = Outbox(3, 1_000), Outbox(100, 10), Outbox(100, 10)
     assert [by_number.put("x") for _ in range(4)] == [True, True, True, False]
     assert [by_size.put("x" * 6) for _ in range(2)] == [True, False]
-    assert by_number.overflowed and by_size.overflowed and await by_number.take() is None
-    assert large.put("x" * 1_000) and await large.take() == "x" * 1_000
+    assert by_number.overflowed and by_size.overflowed and by_number.take() is None
+    assert large.put("x" * 1_000) and large.take() == "x" * 1_000
