@@ -226,14 +226,23 @@ def _environment(context: JobContext) -> dict[str, str]:
     return {**values, **given}
 
 
-def _user_environment(spec: Mapping[str, Any]) -> str:
+def job_environment(context: JobContext) -> dict[str, str]:
+    """The variables of a job that no shell runs: which job it is, then the task's own as they are written."""
+    return {**_environment(context), **_wanted(context.spec)}
+
+
+def _wanted(spec: Mapping[str, Any]) -> dict[str, str]:
+    """The task's own variables that its filter lets through."""
     included, excluded = spec.get("environment_include"), spec.get("environment_exclude") or ()
-    wanted = {
+    return {
         name: value
         for name, value in spec["environment"].items()
         if (included is None or name in included) and name not in excluded
     }
-    return "\n".join(f"export {name}={_expanding(value)}" for name, value in wanted.items())
+
+
+def _user_environment(spec: Mapping[str, Any]) -> str:
+    return "\n".join(f"export {name}={_expanding(value)}" for name, value in _wanted(spec).items())
 
 
 def _expanding(value: str) -> str:

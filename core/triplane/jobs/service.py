@@ -32,6 +32,7 @@ from triplane.jobs.slurm import SlurmRunner
 from triplane.jobs.sources import drop_source, kept_sources
 from triplane.jobs.status import verdict
 from triplane.jobs.tracking import TrackingMethod
+from triplane.jobs.workers import PREFIX, QueueCarrier
 from triplane.service import BusPort, Caller
 
 log = logging.getLogger(__name__)
@@ -99,6 +100,7 @@ class JobService:
         self._sites = Sites(self._run_dir, self._commands, bus.view)
         batches = Batches(self._commands, bus.spawn)
         self._hosts = HostCarrier(self._sites, self._commands, batches, self._platforms, self._runners, bus.view)
+        self._workers = QueueCarrier(self._sites, bus, self._look_again)
         # Looked for before any wire can start a run, whose source would be here before the run is.
         bus.spawn(self._drop_unused_sources(kept_sources(self._run_dir)), "unused sources")
 
@@ -214,7 +216,11 @@ class JobService:
         await self._report_found(run, effect, found)
 
     def _carrier(self, platform: str) -> Carrier:
-        return self._hosts
+        return self._workers if platform.startswith(PREFIX) else self._hosts
+
+    def _look_again(self, effect: PollJob) -> None:
+        if self._has_begun:
+            self._take(effect)
 
     def _open_run(self, run_id: str) -> Run | None:
         view = self._bus.view(run_id)

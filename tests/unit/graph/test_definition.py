@@ -195,6 +195,7 @@ def test_a_graph_that_cannot_be_is_refused_at_its_line(graph: str, named: str):
         ("[nonsense]", r"no setting \[nonsense\] is known"),
         ("[runtime]\n[[a]]\ninherit = b", "which is not defined"),
         ("[runtime]\n[[a]]\ninherit = None", "needs a second parent"),
+        ("[runtime]\n[[a]]\nplatform = queue:", "worker queue"),
         ("[runtime]\n[[a/b]]", "not a task name"),
         ("[runtime]\n[[..]]", "not a task name"),
         ("[runtime]\n[[a]]\n[[[environment]]]\n1X = 2", "not a name of an environment variable"),

@@ -30,6 +30,8 @@ Own = dict[Path, tuple[Any, Setting]]
 
 
 def _platform(setting: Setting) -> str:
+    if setting.value == "queue:":
+        raise DefinitionProblem("queue: without the name of a worker queue", setting.line)
     if "$" in setting.value or "`" in setting.value:
         raise DefinitionProblem(f"a platform computed by the shell is not supported: {shown(setting.value)}", setting.line)
     return setting.value or "localhost"
