@@ -132,8 +132,6 @@ class HostCarrier:
         runner = self._runners[platform.job_runner]
         request = JobRequest(
             name=_name(effect, place),
-            output=f"{_plain(place, target)}/job.out",
-            errors=f"{_plain(place, target)}/job.err",
             directives=spec.get("directives") or {},
             time_limit_s=target.time_limit_s,
         )
@@ -294,9 +292,3 @@ def _place(directory: Any, effect: JobEffect) -> JobPlace:
 def _name(effect: SubmitJob, place: JobPlace) -> str:
     return f"{effect.name}.{effect.cycle}.{place.run_directory.name}"
 
-
-def _plain(place: JobPlace, target: JobTarget) -> str:
-    """The job's directory as a job runner's directives have it, which no shell expands: below the home directory it starts in."""
-    if not target.home:
-        return str(place.directory)
-    return f"cylc-run/{place.run_directory.name}/log/job/{place.job}"

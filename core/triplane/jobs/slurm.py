@@ -62,7 +62,8 @@ class SlurmRunner:
 
     def head(self, request: JobRequest) -> Sequence[str]:
         """`#SBATCH` lines: our own first, so that a task's directives win."""
-        directives = {"--job-name": request.name, "--output": request.output, "--error": request.errors}
+        # Relative to the job's directory, in which it is submitted.
+        directives = {"--job-name": request.name, "--output": "job.out", "--error": "job.err", "--open-mode": "append"}
         if request.time_limit_s is not None:
             seconds = max(1, round(request.time_limit_s))
             directives["--time"] = f"{seconds // 60}:{seconds % 60:02d}"
