@@ -222,6 +222,8 @@ def _environment(context: JobContext) -> dict[str, str]:
     }
     if spec["utc_mode"]:
         values["TZ"] = "UTC"
+    if values["CYLC_CYCLING_MODE"] != "integer":
+        values |= {"ISODATETIMECALENDAR": values["CYLC_CYCLING_MODE"], "ISODATETIMEREF": place.cycle}
     given = {name: value for name, value in context.environment.items() if name != "CYLC_WORKFLOW_RUN_DIR"}
     return {**values, **given}
 

@@ -86,7 +86,9 @@ def submission(work: Work, task: Task) -> SubmitJob:
         "final": work.plan.cycle(work.plan.final) if work.plan.final is not None else "",
         "utc_mode": definition.utc_mode,
         "source": work.state.detail.definition.get("source", {}),
-        **job_settings(one.settings),
+        "try_number": int(task.data.get("tries", {}).get("execution", 0)) + 1,
+        "cycling_mode": definition.calendar.mode,
+        **job_settings(one.settings, changed),
     }
     if work.pool.facts.mode == DUMMY:
         spec["scripts"] = _dummy(work, task)
@@ -97,7 +99,10 @@ _SCRIPTS = frozenset({"init-script", "env-script", "pre-script", "script", "post
 
 
 def platform_of(work: Work, task: Task) -> str:
-    """Where a task's jobs run."""
+    """Where a task's current job is, or its next one will run: a broadcast moves no job that was submitted."""
+    job = work.state.jobs.get((*task.key, task.submit_num))
+    if job is not None:
+        return job.platform
     if work.pool.facts.mode == DUMMY:
         return "localhost"
     return str(overrides(work, task).get("platform") or work.plan.task(task.name).platform)
