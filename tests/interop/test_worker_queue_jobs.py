@@ -50,7 +50,8 @@ def test_workers_do_the_jobs_of_a_graph_and_cylc_kills_one(gateway_process: Gate
     (folder / "flow.cylc").write_text(GRAPH)
     gateway_process.cli("start", "graph:hands", "--id", "hands")
     until(gateway_process, "three jobs wait for a worker", lambda seen: list(seen.values()).count("submitted") == 3)
-    command = [str(clients.sdk_212() / "python"), str(PROGRAMS / "durable_jobs.py"), f"http://127.0.0.1:{gateway_process.http_port}", "jobs"]
+    url = f"http://127.0.0.1:{gateway_process.http_port}"
+    command = [str(clients.sdk_212() / "python"), str(PROGRAMS / "durable_jobs.py"), url, "jobs"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as worker:
         try:
             until(gateway_process, "the worker has one that does not end", lambda seen: seen.get("beat") == "running")

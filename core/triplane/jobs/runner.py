@@ -36,9 +36,10 @@ class JobRunner(Protocol):
         identity: shell words that give the runner's id of the job inside the job, such as `$SLURM_JOB_ID`. The script then
             sees to it that it runs once, however often it was submitted, unless the same job is started again. Empty where
             the runner sees to that itself.
-        submit: run in the job's directory, where `job` is and `job.out` and `job.err` shall be; prints the runner's id of the job as its last line. Variables: `JOB_NAME`,
-            `TIME_LIMIT` (whole seconds, or empty). Another exit code than 0: it was refused, and the last line on
-            standard error says why. The second run for the same directory should find the job of the first.
+        submit: run in the job's directory, where `job` is and `job.out` and `job.err` shall be; prints the runner's id of the
+            job as its last line. Variables: `JOB_NAME`, `TIME_LIMIT` (whole seconds, or empty). Another exit code than 0:
+            it was refused, and the last line on standard error says why. The second run for the same directory should
+            find the job of the first.
         find: reads lines `INDEX ID DIRECTORY` (ID may be `-`) and prints the INDEX of each job that waits or runs. Another
             exit code than 0: it cannot tell.
         kill: reads such lines and ends those jobs, gently first; `KILL_TENTHS` is the grace in tenths of a second.

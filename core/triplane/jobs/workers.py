@@ -98,7 +98,9 @@ class QueueCarrier:
         view = self._bus.view(host_id)
         if view is None or not view.run.is_open:
             return
-        stop = StopRun(namespace=run.namespace, workflow_id=workflow_id, run_id=host_id, mode=StopMode.GRACEFUL, reason="the job was killed")
+        stop = StopRun(
+            namespace=run.namespace, workflow_id=workflow_id, run_id=host_id, mode=StopMode.GRACEFUL, reason="the job was killed",
+        )  # fmt: skip
         try:
             await self._bus.send(stop)
         except GatewayError:

@@ -17,7 +17,7 @@ from triplane.engines.base import Step
 from triplane.engines.graph.progress import Progress
 from triplane.engines.graph.reading import FILE_NAME
 from triplane.entities import Run
-from triplane.errors import CannotNow, DefinitionNotFound, InvalidDefinition, NotSupported
+from triplane.errors import CannotNow, DefinitionNotFound, InvalidDefinition
 from triplane.jobs import carrying
 from triplane.jobs.background import BackgroundRunner
 from triplane.jobs.hosts import HostCommands
@@ -246,15 +246,13 @@ async def test_a_packed_source_directory_gives_jobs_its_programs(tmp_path: Path)
 
 async def test_a_start_that_cannot_be_read_is_refused_and_leaves_nothing(tmp_path: Path):
     async with GatewayWithJobs(tmp_path) as house:
-        house.define("bad", once("a | b"))
+        house.define("bad", once("a => & b"))
         house.define("good", once("a"))
         send = house.gateway.bus.send
         with pytest.raises(InvalidDefinition, match="flow.cylc line"):
             await send(StartRun(workflow_id="x", engine="graph", workflow_type="bad"))
         with pytest.raises(DefinitionNotFound):
             await send(StartRun(workflow_id="x", engine="graph", workflow_type="none"))
-        with pytest.raises(NotSupported, match="--set N"):
-            await send(StartRun(workflow_id="x", engine="graph", workflow_type="good", settings={"N": "1"}))
         assert house.gateway.bus.current_run_id("default", "x") is None
     assert not house.run_dir.exists()
 
