@@ -198,7 +198,9 @@ class Listener:
                 await visit.run(preamble(), self.config.messages_per_s)
         finally:
             try:
-                if not visit.superseded:
+                if visit.superseded:
+                    await visit.say_why()
+                else:
                     await self._part(visit)
             finally:
                 self._tasks.discard(task)

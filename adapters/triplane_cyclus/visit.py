@@ -22,7 +22,7 @@ DIRECT_BYTES = 1 << 16
 """As long as no more than this waits in a socket's buffer, a frame is written to it at once."""
 CLOSE_S = 1.0
 """How long a client may take to read a close frame before its connection is cut."""
-RESUMED_ELSEWHERE = 1008
+RESUMED_ELSEWHERE = (1008, "resumed on another connection")
 SAID_GOODBYE = 1000
 
 
@@ -123,7 +123,11 @@ class Visit:
         """The client reads on another websocket from now on."""
         self.superseded = True
         await self.leave()
-        self._gateway.spawn(self._close_and_abort(RESUMED_ELSEWHERE, "resumed on another connection"), "close a resumed connection")
+        self._gateway.spawn(self._close_and_abort(*RESUMED_ELSEWHERE), "close a resumed connection")
+
+    async def say_why(self) -> None:
+        """Before the handler returns, for then a websocket that is still open is closed without a reason."""
+        await self._close(*RESUMED_ELSEWHERE)
 
     def cut(self) -> None:
         """Close a client that does not read: with a reason if it can be told one, else without."""
