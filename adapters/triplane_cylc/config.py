@@ -53,6 +53,13 @@ class CylcConfig(BaseModel):
         ge=0,
         le=31_536_000,
     )
+    http_host: Annotated[str, AfterValidator(_host)] = setting("127.0.0.1", "Where GraphQL over HTTP listens.", min_length=1)
+    http_port: int = setting(
+        0, "TCP port of GraphQL over HTTP (`/graphql`, POST and websocket); 0 is not at all.", unit="port", ge=0, le=65_535
+    )
+    http_allowed_origins: tuple[str, ...] = setting(
+        (), "Origins besides loopback ones whose pages may call `/graphql`.", max_length=100
+    )
     run_dir_definition: Literal["stub", "real"] = setting(
         "stub", "What `flow.cylc` in a face's directory is: a stub that no scheduler can start by mistake, or the definition itself."
     )

@@ -127,14 +127,19 @@ class Session:
         results: dict[str, Any] = {}
         try:
             for call in prepared.mutations:
-                results[call.key] = [await self._carry_out(call.name, call.args)]
+                results[call.key] = [await self.carry_out(call.name, call.args)]
             return encode_data(graphql.mutation_data(prepared, results))
         except (BadRequest, graphql.GraphQLRefused) as exc:
             return encode_error(str(exc))
         except Exception:
             return self._bug("graphql")
 
-    async def _carry_out(self, name: str, args: Mapping[str, Any]) -> dict[str, Any]:
+    async def carry_out(self, name: str, args: Mapping[str, Any]) -> dict[str, Any]:
+        """One mutation's row for this face, once it is on disk or refused.
+
+        Raises:
+            BadRequest: refused, where a row that says so would be taken for success.
+        """
         asked = [str(workflow_id) for workflow_id in args.get("workflows") or []]
         if not graphql.selects_workflow(asked, self._store.workflow):
             return unmatched_row([f"~{self._identity.owner}/{item}" if item[:1] != "~" else item for item in asked])

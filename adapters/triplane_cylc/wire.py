@@ -23,6 +23,7 @@ from triplane_cylc.relay_program import write_relay
 from triplane_cylc.tracking import SshTracking, ZmqTracking
 from triplane_cylc.transport.doorkeeper import Doorkeeper
 from triplane_cylc.transport.ports import PortRange
+from triplane_cylc.web.listener import WebListener
 
 WIRE: Final = "cylc"
 INSTALLATION_FILE: Final = "cylc-installation"
@@ -40,6 +41,7 @@ class CylcWire:
         self._manager: FaceManager | None = None
         self._connection: Connection | None = None
         self._site: Site | None = None
+        self._web: WebListener | None = None
 
     async def start(self, gateway: Gateway, config: CylcConfig) -> None:
         """Open faces for what runs already, and follow the core for what is to come.
@@ -89,6 +91,9 @@ class CylcWire:
         gateway.offer_tracking(SshTracking(self._manager, self._site.owner))
         try:
             await self._manager.start()
+            if config.http_port:
+                self._web = WebListener(gateway, self._manager, config)
+                await self._web.start()
         except BaseException:
             await self.stop(1.0)
             raise
@@ -98,7 +103,8 @@ class CylcWire:
         if self._site is None:
             return []
         ports = self._site.ports
-        return [f"tcp://{self._site.host}:{ports.first}-{ports.last} run directories in {self._site.root}"]
+        web = [self._web.address] if self._web is not None else []
+        return [f"tcp://{self._site.host}:{ports.first}-{ports.last} run directories in {self._site.root}", *web]
 
     async def reconfigure(self, config: CylcConfig) -> None:
         """Apply the keys that may change while serving."""
@@ -107,6 +113,9 @@ class CylcWire:
 
     async def stop(self, deadline: float) -> None:
         """Take every face away, contact files first, within `deadline` seconds."""
+        if self._web is not None:
+            await self._web.stop()
+            self._web = None
         if self._manager is not None:
             await self._manager.stop(deadline * 0.8)
             self._manager = None

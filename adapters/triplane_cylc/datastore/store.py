@@ -14,6 +14,7 @@ from typing import Any
 from triplane.deltas import Delta
 from triplane.entities import Job, Run, RunDetail, Task, TaskKey
 from triplane_cylc.datastore import elements
+from triplane_cylc.datastore.changes import Changes, changes_of, everything
 from triplane_cylc.datastore.encode import embedded, whole
 from triplane_cylc.datastore.identity import FaceIdentity
 from triplane_cylc.datastore.projection import Projection
@@ -32,7 +33,11 @@ ENTIRE_FIELDS = {"tasks": 2, "task_proxies": 3, "jobs": 4, "families": 5, "famil
 
 
 class FaceStore:
-    """A run as the clients of one face see it. Not thread-safe; every call returns without waiting."""
+    """A run as the clients of one face see it. Not thread-safe; every call returns without waiting.
+
+    Attributes:
+        watchers: called with what every batch changes, and with a last `shutdown`; they must not raise.
+    """
 
     def __init__(
         self,
@@ -53,6 +58,7 @@ class FaceStore:
         self._time = 0.0
         self._identity = identity
         self._ready: list[Message] = []
+        self.watchers: set[Callable[[Changes], None]] = set()
         self._build(identity, run, detail, tasks, jobs)
         self._stamp()
         for table in self._tables:
@@ -129,7 +135,17 @@ class FaceStore:
                 return table.everything(self.workflow.last_updated)
         return b""
 
+    def everything(self) -> Changes:
+        """All of it, for a watcher that begins."""
+        return everything(self.workflow, self._tables)
+
     # ---- changes -------------------------------------------------------------------------------------------------
+
+    def shut_down(self) -> None:
+        """Tell watchers that the run is not shown any more."""
+        watchers, self.watchers = self.watchers, set()
+        for watch in watchers:
+            watch(Changes(self.workflow.id, shutdown=True))
 
     def apply(self, delta: Delta) -> list[Message]:
         """Take in one commit and say what has to be published, in order; nothing if nothing visible changed."""
@@ -203,6 +219,10 @@ class FaceStore:
         if not changed and not workflow.is_changed:
             return
         time = self._stamp()
+        if self.watchers:
+            changes = everything(self.workflow, self._tables) if reloaded else changes_of(self.workflow, changed)
+            for watch in tuple(self.watchers):
+                watch(changes)
         parts = [(table.topic, table.batch(time, reloaded)) for table in changed]
         parts.append(("workflow", workflow.batch(time, reloaded)))
         self._ready += [(topic.encode(), payload) for topic, payload in parts]

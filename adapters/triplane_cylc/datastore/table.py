@@ -126,6 +126,10 @@ class Table(Generic[E]):
             self._sum.add(_sum_key(element))
             self._bytes.pop(element_id, None)
 
+    def noted(self) -> tuple[list[str], list[str], list[str]]:
+        """Ids that the next batch has as added, as updated and as pruned."""
+        return list(self._added), list(self._changed), list(self._pruned)
+
     def batch(self, time: float, reloaded: bool) -> bytes:
         """The deltas message of what changed, which then counts as sent; `restamp` comes first."""
         parts = [self._header(time, reloaded)]

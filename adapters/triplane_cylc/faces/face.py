@@ -48,6 +48,18 @@ class Face:
         self._connections: list[Connection] = []
 
     @property
+    def store(self) -> FaceStore | None:
+        """What is shown; None before `show` and after `close`."""
+        return self._store
+
+    def session_of(self, connection: Connection) -> Session | None:
+        """A session in the name of somebody who did not come with this face's key; None while there is nothing to show."""
+        if self._store is None or self.identity is None:
+            return None
+        target = Target(self.run.namespace, self.run.workflow_id, self.run.run_id)
+        return Session(self.identity, self._store, target, connection.submit)
+
+    @property
     def domain(self) -> str:
         """The name of this face's key domain: the run's own id, so that no other run's keys ever open it."""
         return self.run.run_id
@@ -126,6 +138,8 @@ class Face:
 
     async def close(self, doorkeeper: Doorkeeper) -> None:
         """Close sockets and connections; the face's keys open nothing any more."""
+        if self._store is not None:
+            self._store.shut_down()
         self._store = None
         self._sessions.clear()
         doorkeeper.close_domain(self.domain)

@@ -7,7 +7,7 @@ on the event loop's thread. Source: architecture, section "Faces".
 import asyncio
 import heapq
 from collections import OrderedDict
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final
 from weakref import WeakValueDictionary
@@ -45,6 +45,7 @@ class FaceManager:
     Attributes:
         faces: the open ones, by run id.
         without: why a run that should have one cannot, by run id.
+        on_shown: called with every face that opens.
     """
 
     def __init__(self, gateway: Gateway, connection: Connection, builder: FaceBuilder, config: CylcConfig) -> None:
@@ -54,6 +55,7 @@ class FaceManager:
         self.config = config
         self.faces: dict[str, Face] = {}
         self.without: dict[str, str] = {}
+        self.on_shown: set[Callable[[Face], None]] = set()
         self._line: list[Priority] = []
         self._waiting: dict[str, Run] = {}
         self._is_full = False
@@ -357,6 +359,8 @@ class FaceManager:
     def _take_in(self, face: Face) -> None:
         """A face shows its run from now on, so it gets the run's deltas from now on."""
         self.faces[face.run.run_id] = face
+        for tell in tuple(self.on_shown):
+            tell(face)
 
     async def _close(self, face: Face, run: Run) -> None:
         async with self._lock(run):

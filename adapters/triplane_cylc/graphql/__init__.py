@@ -27,9 +27,12 @@ fields, or a cost of 10,000; execution refuses to visit more than a fixed number
 Source: cylc.md section 3 (arguments, types, results) and section 6 (ids).
 """
 
-from triplane_cylc.graphql.answer import execute_query, mutation_data
+from triplane_cylc.graphql.answer import execute_over, execute_query, mutation_data, subscription_data
 from triplane_cylc.graphql.documents import MutationCall, Prepared, prepare
 from triplane_cylc.graphql.limits import GraphQLRefused
 from triplane_cylc.graphql.select import selects_workflow
 
-__all__ = ["GraphQLRefused", "MutationCall", "Prepared", "execute_query", "mutation_data", "prepare", "selects_workflow"]
+__all__ = [
+    "GraphQLRefused", "MutationCall", "Prepared", "execute_over", "execute_query", "mutation_data", "prepare", "selects_workflow",
+    "subscription_data",
+]  # fmt: skip

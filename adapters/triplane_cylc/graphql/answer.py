@@ -3,12 +3,14 @@
 Source: cylc.md sections 2.3 (reply of `graphql`), 3.1 (stripNull), 3.4 (results of mutations), 3.6 (subscriptions).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from graphql import ExecutionResult, GraphQLResolveInfo, execute
+from graphql import ExecutionResult, GraphQLResolveInfo, execute, is_list_type
 
 from triplane_cylc.datastore import FaceStore
+from triplane_cylc.datastore.changes import Changes
 from triplane_cylc.graphql.documents import Prepared
 from triplane_cylc.graphql.fields import RULES, Context, Root
 from triplane_cylc.graphql.limits import Budget, GraphQLRefused
@@ -37,6 +39,60 @@ def execute_query(prepared: Prepared, store: FaceStore) -> dict[str, Any]:
     return strip_null(data) if prepared.strips_null else data
 
 
+def execute_over(prepared: Prepared, stores: Sequence[FaceStore]) -> dict[str, Any]:
+    """The `data` object of a query over many runs: lists run by run, objects from the first run that has one.
+
+    Sort arguments hold within each run. Values in it may belong to the stores: encode the answer before they change.
+
+    Raises:
+        GraphQLRefused: as `execute_query`; or introspection and data in one request.
+    """
+    if prepared.plan is None and prepared.operation == "query":
+        if not all(field.name.startswith("__") for field in prepared.fields):
+            raise GraphQLRefused("Ask for the schema and for data in two requests.")
+        return execute_plainly(prepared, None)
+    root = cylc_schema().query_type
+    assert root is not None, "the schema has queries"
+    answers = [execute_query(prepared, store) for store in stores]
+    data: dict[str, Any] = {}
+    for field in prepared.fields:
+        found = [answer[field.key] for answer in answers if answer.get(field.key) is not None]
+        if field.name.startswith("__"):
+            data[field.key] = root.name
+        elif is_list_type(root.fields[field.name].type):
+            data[field.key] = [item for each in found for item in each]
+        elif field.name == "nodesEdges" and found:
+            data[field.key] = _joined(found)
+        else:
+            data[field.key] = found[0] if found else None
+    return data
+
+
+def _joined(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """The same selection of several runs, its lists one after the other."""
+    joined = dict(found[0])
+    for other in found[1:]:
+        joined.update({key: [*joined[key], *value] for key, value in other.items() if isinstance(value, list)})
+    return joined
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    deltas: Changes
+    typename: str = "Subscriptions"
+
+
+def subscription_data(prepared: Prepared, changes: Changes, store: FaceStore) -> dict[str, Any]:
+    """The `data` object of one event of a subscription; encode it before the store changes.
+
+    Raises:
+        GraphQLRefused: it would be too large.
+    """
+    assert prepared.plan is not None, "subscriptions are always compiled"
+    data = prepared.plan.row(_Event(changes), Context(store, Budget()))
+    return strip_null(data) if prepared.strips_null else data
+
+
 def mutation_data(prepared: Prepared, results: Mapping[str, Any]) -> dict[str, Any]:
     """The `data` object of a mutation.
 
@@ -54,10 +110,10 @@ def mutation_data(prepared: Prepared, results: Mapping[str, Any]) -> dict[str, A
     return data
 
 
-def execute_plainly(prepared: Prepared, context: Context) -> dict[str, Any]:
+def execute_plainly(prepared: Prepared, context: Context | None) -> dict[str, Any]:
     """The `data` object as graphql-core executes the request, field by field.
 
-    It serves introspection, and it is what tests compare compiled plans with.
+    It serves introspection, which needs no context, and it is what tests compare compiled plans with.
     """
     result = execute(
         cylc_schema(),

@@ -64,7 +64,8 @@ class Prepared:
         plan: the compiled query; None where graphql-core has to execute it (introspection), and for other operations.
         strips_null: whether nothing empty may be in the answer.
         document, variables: what was asked, for graphql-core.
-        fields: what is selected, for mutations and subscriptions.
+        fields: what is selected at the top.
+        subscribed: arguments of `deltas`; None unless it is a subscription.
     """
 
     operation: str
@@ -74,6 +75,7 @@ class Prepared:
     plan: ObjectPlan | None = None
     strips_null: bool = False
     fields: tuple[RootField, ...] = ()
+    subscribed: dict[str, Any] | None = None
 
 
 @dataclass(slots=True)
@@ -196,16 +198,31 @@ def _prepare(document: _Document, variables: dict[str, Any]) -> Prepared:
                 for field in fields
                 if not field.name.startswith("__")
             )
+        if operation.operation is OperationType.SUBSCRIPTION:
+            return _subscription(document, variables, compiler, fields, coerced)
     except GraphQLError as exc:
         raise GraphQLRefused(exc.message) from exc
     return Prepared(operation.operation.value, document.node, variables, mutations=calls, fields=fields)
 
 
+def _subscription(
+    document: _Document, variables: dict[str, Any], compiler: Compiler, fields: tuple[RootField, ...], coerced: Any
+) -> Prepared:
+    root = cylc_schema().subscription_type
+    assert root is not None, "the schema has subscriptions"
+    plan = compiler.compile(root, [document.operation.selection_set])
+    args = get_argument_values(root.fields["deltas"], fields[0].node, coerced)
+    return Prepared(
+        "subscription", document.node, variables, plan=plan, strips_null=compiler.strips_null, fields=fields, subscribed=args
+    )
+
+
 def _query(document: _Document, variables: Mapping[str, Any], compiler: Compiler) -> Prepared:
     root = cylc_schema().query_type
     assert root is not None, "the schema has queries"
+    fields = compiler.root_fields(root, document.operation.selection_set)
     try:
         plan = compiler.compile(root, [document.operation.selection_set])
     except NoPlan:
-        return Prepared("query", document.node, dict(variables), strips_null=compiler.strips_null)
-    return Prepared("query", document.node, dict(variables), plan=plan, strips_null=compiler.strips_null)
+        return Prepared("query", document.node, dict(variables), strips_null=compiler.strips_null, fields=fields)
+    return Prepared("query", document.node, dict(variables), plan=plan, strips_null=compiler.strips_null, fields=fields)

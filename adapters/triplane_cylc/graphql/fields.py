@@ -203,6 +203,7 @@ def _condition_task(context: Context, condition: elements.Condition, args: Any) 
 
 
 RULES: dict[tuple[str, str], FieldRule] = {
+    ("Subscriptions", "deltas"): FieldRule(lambda context, element, args: element.deltas),
     ("Queries", "workflows"): FieldRule(_workflows, lambda args: (_texts(args, "ids"), _texts(args, "exids"))),
     ("Queries", "job"): _by_id("Job", "jobs"),
     ("Queries", "task"): _by_id("Task", "tasks"),

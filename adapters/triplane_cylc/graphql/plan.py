@@ -148,7 +148,7 @@ class Compiler:
     def _members(self, root: GraphQLObjectType, nodes: list[FieldNode]) -> tuple[tuple[str, str], ...]:
         members: dict[str, list[FieldNode]] = {}
         for node in nodes:
-            if node.selection_set:
+            if node.selection_set and not node.name.value.startswith("__"):
                 parent = get_named_type(root.fields[node.name.value].type)
                 assert isinstance(parent, GraphQLObjectType), "validation refuses selections below values"
                 self._collect(parent, node.selection_set.selections, members, set())
