@@ -9,7 +9,7 @@ import pytest
 from crash.contents import contents
 from crash.slices import Script
 from crash.vfs import LOST, VARIANTS, FaultyVFS, Trace, write_image
-from triplane.store.sqlite import open_store, writer
+from triplane.store.sqlite import open_store, tables, writer
 
 COMMITS = 30
 
@@ -18,6 +18,12 @@ COMMITS = 30
 def frequent_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a few commits copy the log into the file several times."""
     monkeypatch.setattr(writer, "CHECKPOINT_PAGES", 60)
+
+
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a few rows complete pages of a table, whose chunks are then put together."""
+    monkeypatch.setattr(tables, "TABLE_PAGE_ROWS", 4)
 
 
 def record(directory: Path) -> tuple[Trace, list[dict[str, Any]]]:
@@ -31,6 +37,8 @@ def record(directory: Path) -> tuple[Trace, list[dict[str, Any]]]:
         store.writer.commit([change])
         trace.mark(number)
         states.append(contents(store))
+    together = [chunk.row_count for run_id in states[-1]["runs"] for chunk in store.tables.chunks(run_id, "Values", 0, 99, 1 << 20)]
+    assert tables.TABLE_PAGE_ROWS in together, "no page was completed, so that was not tested"
     store.close()
     return trace, states
 

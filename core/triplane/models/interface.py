@@ -1,6 +1,7 @@
 """What a model is: it loads its input, computes one time step after another, and records rows."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar, Protocol
 
 Columns = tuple[tuple[str, str], ...]
@@ -8,6 +9,8 @@ Columns = tuple[tuple[str, str], ...]
 
 COLUMN_TYPES = frozenset({"bool", "int", "float", "str", "blob", "uuid", "list", "map"})
 MAX_NAME = 256
+MAX_COLUMNS = 2_000
+MAX_TABLES = 1_000
 
 
 class InvalidInput(Exception):
@@ -82,15 +85,12 @@ class Recorder:
         Raises:
             ValueError: a name or type that cannot be.
         """
+        if len(tables) > MAX_TABLES:
+            raise ValueError(f"{len(tables)} tables are more than the {MAX_TABLES} that a model may have")
         for table, columns in tables.items():
-            if not 0 < len(table) <= MAX_NAME or table.startswith("triplane."):
-                raise ValueError(f"{table!r:.80} cannot be the name of a table: 1 to {MAX_NAME} characters, not beginning with 'triplane.'")
-            if not columns or len({name for name, _ in columns}) != len(columns):
-                raise ValueError(f"table {table}: needs columns, each with a name of its own")
-            for name, kind in columns:
-                if kind not in COLUMN_TYPES:
-                    raise ValueError(f"table {table}, column {name}: {kind!r} is not one of {' '.join(sorted(COLUMN_TYPES))}")
-            self._tables[table] = tuple((name, kind) for name, kind in columns)
+            checked = tuple((name, kind) for name, kind in columns)
+            check_columns(table, checked)
+            self._tables[table] = checked
 
     def row(self, table: str, *values: Any) -> None:
         """Record a row, values in column order; None is a null."""
@@ -117,6 +117,24 @@ class Recorder:
             taken.append({"table": table, "columns": columns, "rows": rows})
         self._rows = {}
         return taken
+
+
+@lru_cache(maxsize=1_000)
+def check_columns(table: str, columns: Columns) -> None:
+    """Refuse a table that cannot be; one that was found good is not looked at again.
+
+    Raises:
+        ValueError
+    """
+    if not isinstance(table, str) or not 0 < len(table) <= MAX_NAME or table.startswith("triplane."):
+        raise ValueError(f"{table!r:.80} cannot be the name of a table: 1 to {MAX_NAME} characters, not beginning with 'triplane.'")
+    if not 0 < len(columns) <= MAX_COLUMNS or len({name for name, _ in columns}) != len(columns):
+        raise ValueError(f"table {table}: needs 1 to {MAX_COLUMNS} columns, each with a name of its own")
+    for name, kind in columns:
+        if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
+            raise ValueError(f"table {table}: {name!r:.80} cannot be the name of a column: 1 to {MAX_NAME} characters")
+        if kind not in COLUMN_TYPES:
+            raise ValueError(f"table {table}, column {name}: {kind!r:.80} is not one of {' '.join(sorted(COLUMN_TYPES))}")
 
 
 _CHECKS: Mapping[str, tuple[type, ...]] = {

@@ -32,12 +32,12 @@ def main() -> None:
     simulation = Simulation()
     while (request := _read(requests)) is not None:
         try:
-            answer = simulation.answer(request)
+            answer = encode(simulation.answer(request))
         except InvalidInput as error:
-            answer = {"did": "fail", "reason": f"the input was refused: {error}"[:MAX_REASON]}
+            answer = _failure(f"the input was refused: {error}")
         except Exception as error:
             traceback.print_exc()
-            answer = {"did": "fail", "reason": f"the model failed: {type(error).__name__}: {error}"[:MAX_REASON]}
+            answer = _failure(f"the model failed: {type(error).__name__}: {error}")
         _write(answers, answer)
     # A native simulator may crash in its exit handlers, after all is done: leave without them.
     sys.stderr.flush()
@@ -130,8 +130,12 @@ def _exactly(stream: BinaryIO, size: int) -> bytes | None:
     return b"".join(parts)
 
 
-def _write(stream: BinaryIO, message: dict[str, Any]) -> None:
-    view = memoryview(encode(message))
+def _failure(reason: str) -> bytes:
+    return encode({"did": "fail", "reason": reason[:MAX_REASON]})
+
+
+def _write(stream: BinaryIO, frame: bytes) -> None:
+    view = memoryview(frame)
     while view:
         view = view[stream.write(view) or 0 :]
 

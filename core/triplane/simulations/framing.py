@@ -1,4 +1,7 @@
-"""Messages between the gateway and a child process: four bytes of length, then msgpack. The same at both ends."""
+"""Messages between the gateway and a child process: four bytes of length, then msgpack. The same at both ends.
+
+Integers beyond 64 bits are an extension type; text may hold lone surrogates.
+"""
 
 import struct
 from typing import Any
@@ -6,6 +9,9 @@ from typing import Any
 import msgpack
 
 LENGTH = struct.Struct(">I")
+MAX_INTEGER_BITS = 8_192
+"""What Python itself reads and writes as decimal digits without being asked to be careful is not much more."""
+_BIG_INTEGER = 1
 
 
 class FrameTooLarge(Exception):
@@ -17,8 +23,12 @@ class FrameUnreadable(Exception):
 
 
 def encode(message: dict[str, Any]) -> bytes:
-    """The bytes of one message."""
-    body: bytes = msgpack.packb(message, use_bin_type=True)
+    """The bytes of one message.
+
+    Raises:
+        ValueError, TypeError: it holds a value that no table can, or is nested too deep.
+    """
+    body: bytes = msgpack.packb(message, use_bin_type=True, default=_extended, unicode_errors="surrogatepass")
     return LENGTH.pack(len(body)) + body
 
 
@@ -53,9 +63,26 @@ class Decoder:
         return messages
 
 
+def _extended(value: Any) -> Any:
+    if not isinstance(value, int):
+        raise TypeError(f"a value is of type {type(value).__name__}; there are None, bool, int, float, str, bytes, list, tuple and dict")
+    if value.bit_length() > MAX_INTEGER_BITS:
+        raise ValueError(f"an integer has {value.bit_length()} bits, over the limit of {MAX_INTEGER_BITS}")
+    return msgpack.ExtType(_BIG_INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+
+
+def _from_extension(code: int, data: bytes) -> Any:
+    if code != _BIG_INTEGER:
+        raise ValueError(f"there is no extension {code}")
+    return int.from_bytes(data, "big", signed=True)
+
+
 def _unpack(body: bytes) -> dict[str, Any]:
     try:
-        message = msgpack.unpackb(body, raw=False, strict_map_key=False)
+        message = msgpack.unpackb(
+            body, raw=False, strict_map_key=False, ext_hook=_from_extension, max_ext_len=MAX_INTEGER_BITS // 8 + 1,
+            unicode_errors="surrogatepass",
+        )  # fmt: skip
     except (ValueError, msgpack.UnpackException, RecursionError) as error:
         raise FrameUnreadable(f"not msgpack: {error}") from error
     if not isinstance(message, dict):

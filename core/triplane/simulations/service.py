@@ -14,6 +14,7 @@ from triplane.commands.system import ModelFailed, ModelRecorded, ModelStarted, M
 from triplane.effects import Effect, StartModel, StepModel, StopModel
 from triplane.engines.simulation.settings import SimulationSettings
 from triplane.errors import CannotNow, GatewayError, LimitReached, NotSupported
+from triplane.models.interface import check_columns
 from triplane.service import BusPort, Caller
 from triplane.simulations.describing import Describer
 from triplane.simulations.launching import launch_of
@@ -233,12 +234,11 @@ def _tables(answer: dict[str, Any]) -> tuple[dict[str, Any], ...]:
     """
     tables = tuple(answer["tables"])
     for table in tables:
-        width = len(table["columns"])
-        if not isinstance(table["table"], str) or not 0 < len(table["table"]) <= 256:
-            raise ValueError("a table's name is not text of 1 to 256 characters")
+        columns = table["columns"] = tuple((name, kind) for name, kind in table["columns"])
+        check_columns(table["table"], columns)
+        width = len(columns)
         if any(len(row) != width for row in table["rows"]):
             raise ValueError(f"rows of table {table['table']} differ in length from its columns")
-        table["columns"] = tuple((str(name), str(kind)) for name, kind in table["columns"])
     return tables
 
 

@@ -30,6 +30,7 @@ from triplane.engines.simulation.settings import SimulationSettings
 from triplane.engines.simulation.state import STEP_NAME, Progress, name_of, progress_of
 from triplane.errors import CannotNow, NotSupported, RefusedInput
 from triplane.events import EventType
+from triplane.models.interface import MAX_TABLES
 
 NEXT_STEP = "next-step"
 """The timer of the pace."""
@@ -373,7 +374,9 @@ def _append(step: Step, tables: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def _columns_problem(state: RunState, tables: Sequence[Mapping[str, Any]]) -> str | None:
-    """Why these rows cannot be appended, if so: every append to a table has the same columns."""
+    """Why these rows cannot be appended, if so: every append to a table has the same columns, and tables are not endlessly many."""
+    if len(state.tables) + len(tables) > MAX_TABLES and len({*state.tables, *(table["table"] for table in tables)}) > MAX_TABLES:
+        return f"the model has more than {MAX_TABLES} tables"
     for table in tables:
         known = state.tables.get(table["table"])
         if known is not None and known.columns != tuple((name, kind) for name, kind in table["columns"]):
