@@ -1,0 +1,174 @@
+"""The service that calls xtriggers until they say yes, and reads definitions again; graph runs are told what came of it."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
+
+from triplane.commands.base import Command
+from triplane.commands.system import DefinitionRead, SystemCommand, XtriggerAnswered
+from triplane.effects import CallXtrigger, Effect, ForgetXtrigger, ReadDefinition
+from triplane.entities import Run
+from triplane.errors import CannotNow, GatewayError, NotSupported
+from triplane.graphs.calls import Answer, call_user_function, echo, workflow_of, workflow_state, xrandom
+from triplane.service import BusPort, Caller
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 4
+"""Calls of users' functions that are made side by side."""
+
+MIN_INTERVAL_S = 0.1
+RETRY_S = 1.0
+
+Key = tuple[str, str]
+"""(run id, signature)"""
+
+Reader = Callable[[Mapping[str, Any], Run], Any]
+
+
+class GraphService:
+    """Carries out `CallXtrigger`, `ForgetXtrigger` and `ReadDefinition`.
+
+    Args:
+        read: an awaitable of `{"definition": plain data, "source": …}`; raises `GatewayError` where it cannot be read.
+    """
+
+    name: ClassVar[str] = "graphs"
+    commands: ClassVar[tuple[type[Command], ...]] = ()
+    effects: ClassVar[tuple[type[Effect], ...]] = (CallXtrigger, ForgetXtrigger, ReadDefinition)
+
+    def __init__(self, read: Reader) -> None:
+        self._read = read
+        self._calls: dict[Key, asyncio.Task[None]] = {}
+        self._readings: set[asyncio.Task[None]] = set()
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._is_stopping = False
+
+    async def start(self, bus: BusPort) -> None:
+        self._bus = bus
+
+    def handle(self, command: Command, caller: Caller) -> Any:
+        raise NotSupported(f"the graphs' service has no {command.name}")
+
+    def carry_out(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            if self._is_stopping:
+                return
+            match effect:
+                case CallXtrigger():
+                    self._begin(effect)
+                case ForgetXtrigger(run_id=run_id, signature=signature):
+                    task = self._calls.pop((run_id, signature), None)
+                    if task is not None:
+                        task.cancel()
+                case ReadDefinition():
+                    reading = asyncio.get_running_loop().create_task(self._read_again(effect))
+                    self._readings.add(reading)
+                    reading.add_done_callback(self._readings.discard)
+
+    async def drain(self) -> None:
+        """Make no more calls: the next gateway makes them again."""
+        self._is_stopping = True
+        for task in (*self._calls.values(), *self._readings):
+            task.cancel()
+
+    async def stop(self) -> None:
+        await asyncio.gather(*self._calls.values(), *self._readings, return_exceptions=True)
+
+    # ---- xtriggers -------------------------------------------------------------------------------------------------
+
+    def _begin(self, effect: CallXtrigger) -> None:
+        key = (effect.run_id, effect.signature)
+        if key in self._calls:
+            return
+        task = asyncio.get_running_loop().create_task(self._call_until_yes(effect))
+        self._calls[key] = task
+        task.add_done_callback(lambda done: self._ended(key, done))
+
+    def _ended(self, key: Key, done: "asyncio.Task[None]") -> None:
+        if self._calls.get(key) is done:
+            del self._calls[key]
+        if not done.cancelled() and (error := done.exception()) is not None:
+            log.error("xtrigger_failed: %s", key[1], exc_info=error)
+
+    async def _call_until_yes(self, effect: CallXtrigger) -> None:
+        interval = max(float(effect.call.get("interval_s") or 10.0), MIN_INTERVAL_S)
+        complained = False
+        while True:
+            run = self._run(effect.run_id)
+            if run is None:
+                return
+            answer = await self._call(effect.call, run)
+            if answer.get("satisfied"):
+                results = {str(key): str(value)[:1_000] for key, value in list(answer.get("results", {}).items())[:100]}
+                await self._tell(XtriggerAnswered(**_address(run), signature=effect.signature, results=results))
+                return
+            if "problem" in answer and not complained:
+                complained = True
+                log.warning("xtrigger_raised: %s of %s: %s", effect.signature, run.workflow_id, answer["problem"])
+            await asyncio.sleep(interval)
+
+    async def _call(self, call: Mapping[str, Any], run: Run) -> Answer:
+        context = {"workflow": run.workflow_id}
+        arguments = [_filled(one, context) for one in call["arguments"]]
+        named = {key: _filled(one, context) for key, one in call["named"].items() if key != "sequential"}
+        match call["function"]:
+            case "echo":
+                return echo(arguments, named)
+            case "xrandom":
+                return xrandom(arguments, named)
+            case "workflow_state":
+                return self._workflow_state(arguments, named, run)
+        async with self._slots:
+            request = {"function": call["function"], "arguments": arguments, "named": named}
+            return await call_user_function({**request, "directory": call.get("directory", "")})
+
+    def _workflow_state(self, arguments: list[Any], named: Mapping[str, Any], run: Run) -> Answer:
+        try:
+            workflow, cycle, task, wanted = workflow_of(arguments, named)
+        except ValueError as error:
+            return {"problem": str(error)}
+        run_id = self._bus.current_run_id(run.namespace, workflow)
+        return workflow_state(self._bus.view(run_id) if run_id is not None else None, cycle, task, wanted)
+
+    # ---- definitions -----------------------------------------------------------------------------------------------
+
+    async def _read_again(self, effect: ReadDefinition) -> None:
+        run = self._run(effect.run_id)
+        if run is None:
+            return
+        try:
+            read = await self._read(effect.source, run)
+        except GatewayError as error:
+            await self._tell(DefinitionRead(**_address(run), problem=str(error)[:2_000]))
+            return
+        await self._tell(DefinitionRead(**_address(run), **read))
+
+    # ---- runs ------------------------------------------------------------------------------------------------------
+
+    def _run(self, run_id: str) -> Run | None:
+        state = self._bus.live(run_id)
+        return state.run if state is not None and state.run.is_open else None
+
+    async def _tell(self, command: SystemCommand) -> None:
+        while not self._is_stopping:
+            try:
+                await self._bus.send(command)
+            except CannotNow:
+                await asyncio.sleep(RETRY_S)
+                continue
+            except GatewayError as error:
+                log.info("run_not_told: %s: %s", command.name, error)
+            return
+
+
+def _address(run: Run) -> dict[str, str]:
+    return {"namespace": run.namespace, "workflow_id": run.workflow_id, "run_id": run.run_id}
+
+
+def _filled(value: Any, context: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        for key, text in context.items():
+            value = value.replace(f"%({key})s", text)
+    return value
