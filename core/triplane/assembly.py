@@ -17,8 +17,10 @@ from triplane.config import Config, ConfigError, Problem
 from triplane.engines.base import Engine
 from triplane.engines.durable import DurableEngine
 from triplane.engines.durable.settings import DurableSettings
+from triplane.engines.graph.origins import read_from
 from triplane.engines.simulation.settings import SimulationSettings
 from triplane.gateway import Gateway
+from triplane.graphs import GraphService
 from triplane.housekeeping import Housekeeping
 from triplane.jobs.runner import JobRunner
 from triplane.jobs.service import JobService, UnknownPlatformParts
@@ -88,12 +90,15 @@ def assemble(
     matching = Matching(_instance(sections.get("durable"), DurableSettings))
     streams = Streams(_instance(sections.get("durable"), DurableSettings))
     models = ModelService(_instance(sections.get("simulation"), SimulationSettings), config.gateway.data_dir / "simulations")
+    directories = [str(directory) for directory in config.definitions.directories]
+    engine_settings = {**sections, "jobs": config.jobs, "platforms": config.platforms}
     gateway = Gateway(
         store,
         engines,
         [
             jobs,
             models,
+            GraphService(read_from, directories, engine_settings),
             matching,
             Children(),
             Operations(operations),
@@ -109,8 +114,8 @@ def assemble(
         settings=config,
         authenticator=authenticator,
         limits=Limits(**config.limits.model_dump()),
-        definition_directories=[str(directory) for directory in config.definitions.directories],
-        engine_settings={**sections, "jobs": config.jobs, "platforms": config.platforms},
+        definition_directories=directories,
+        engine_settings=engine_settings,
         bridges=bridges_for(config),
         on_broken=on_broken,
     )

@@ -119,10 +119,12 @@ class ReadDefinition(Effect):
     """Read a graph's changed definition; the run is told with `DefinitionRead`.
 
     Attributes:
-        source: where from, as `StartRun.source` has it, or as the run's own definition says.
+        source: where from, as `StartRun.source` has it.
+        settings: `--set` pairs.
     """
 
     source: Mapping[str, Any]
+    settings: Mapping[str, str]
 
 
 @value()

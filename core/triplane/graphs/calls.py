@@ -26,8 +26,8 @@ def xrandom(arguments: list[Any], named: Mapping[str, Any]) -> Answer:
     """Says yes that often, in percent. Source: cylc-flow 8.5.4, xrandom."""
     percent = float(named.get("percent", arguments[0] if arguments else 0))
     # Not for secrets: it plays an event that happens now and then.
-    satisfied = random.random() * 100 < percent  # noqa: S311
-    return {"satisfied": satisfied, "results": {"COLOR": random.choice(("red", "green", "blue"))} if satisfied else {}}  # noqa: S311
+    satisfied = random.random() * 100 < percent
+    return {"satisfied": satisfied, "results": {"COLOR": random.choice(("red", "green", "blue"))} if satisfied else {}}
 
 
 def workflow_of(arguments: list[Any], named: Mapping[str, Any]) -> tuple[str, str, str, str]:

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from triplane.commands.base import Command
 from triplane.commands.system import DefinitionRead, SystemCommand, XtriggerAnswered
 from triplane.effects import CallXtrigger, Effect, ForgetXtrigger, ReadDefinition
+from triplane.engines.base import Preparation
 from triplane.entities import Run
 from triplane.errors import CannotNow, GatewayError, NotSupported
 from triplane.graphs.calls import Answer, call_user_function, echo, workflow_of, workflow_state, xrandom
@@ -24,22 +26,32 @@ RETRY_S = 1.0
 Key = tuple[str, str]
 """(run id, signature)"""
 
-Reader = Callable[[Mapping[str, Any], Run], Any]
+Reader = Callable[[Mapping[str, Any], Mapping[str, str], Preparation], Awaitable[dict[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What reading a definition needs; the same as at a start."""
+
+    definition_directories: Sequence[str]
+    run_id: str
+    settings: Mapping[str, Any]
 
 
 class GraphService:
     """Carries out `CallXtrigger`, `ForgetXtrigger` and `ReadDefinition`.
 
     Args:
-        read: an awaitable of `{"definition": plain data, "source": …}`; raises `GatewayError` where it cannot be read.
+        read: of source, settings and place, as `triplane.engines.graph.origins.read_from`.
+        definition_directories, settings: as engines get them at a start.
     """
 
     name: ClassVar[str] = "graphs"
     commands: ClassVar[tuple[type[Command], ...]] = ()
     effects: ClassVar[tuple[type[Effect], ...]] = (CallXtrigger, ForgetXtrigger, ReadDefinition)
 
-    def __init__(self, read: Reader) -> None:
-        self._read = read
+    def __init__(self, read: Reader, definition_directories: Sequence[str], settings: Mapping[str, Any]) -> None:
+        self._read, self._directories, self._settings = read, definition_directories, settings
         self._calls: dict[Key, asyncio.Task[None]] = {}
         self._readings: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -139,11 +151,11 @@ class GraphService:
         if run is None:
             return
         try:
-            read = await self._read(effect.source, run)
+            read = await self._read(effect.source, effect.settings, Place(self._directories, run.run_id, self._settings))
         except GatewayError as error:
             await self._tell(DefinitionRead(**_address(run), problem=str(error)[:2_000]))
             return
-        await self._tell(DefinitionRead(**_address(run), **read))
+        await self._tell(DefinitionRead(**_address(run), definition=read["definition"].plain, source=read["source"]))
 
     # ---- runs ------------------------------------------------------------------------------------------------------
 

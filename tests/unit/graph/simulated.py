@@ -7,8 +7,8 @@ import msgpack
 
 from triplane.commands import JobSubmitted, ReportJob, StartRun
 from triplane.commands.base import RunCommand
-from triplane.commands.system import ContinueStep
-from triplane.effects import Dispatch, Effect, SubmitJob
+from triplane.commands.system import ContinueStep, FireTimer, XtriggerAnswered
+from triplane.effects import CallXtrigger, Dispatch, Effect, SubmitJob
 from triplane.engines.base import MAX_TASKS_PER_STEP, RunState, Step
 from triplane.engines.graph import GraphEngine
 from triplane.engines.graph.definition.build import build_definition
@@ -16,6 +16,7 @@ from triplane.engines.graph.definition.plain import to_plain
 from triplane.engines.graph.reading import make_ready
 from triplane.entities import Run, RunDetail, evolve
 from triplane.events import Event
+from triplane.graphs.calls import echo
 
 HEAD = """
 [scheduler]
@@ -46,9 +47,9 @@ class SimulatedRun:
         submitted: how often each (cycle, name, submit number) was asked for.
     """
 
-    def __init__(self, source: str, options: dict[str, Any] | None = None) -> None:
+    def __init__(self, source: str, options: dict[str, Any] | None = None, mode: str = "live", now: float = 1_000.0) -> None:
         self.engine = GraphEngine()
-        self.now = 1_000.0
+        self.now = now
         self.events: list[Event] = []
         self.effects: list[Effect] = []
         self.submissions: deque[SubmitJob] = deque()
@@ -56,7 +57,7 @@ class SimulatedRun:
         self.largest_step = 0
         run = Run("default", "demo", "run-1", 1, "graph", "demo", "", "pending", self.now, self.now)
         self.state = RunState(run, RunDetail(options=options or {}))
-        start = StartRun(engine="graph", workflow_type="demo", options=options or {})
+        start = StartRun(engine="graph", workflow_type="demo", options=options or {}, mode=mode)
         prepared = {"definition": make_ready(to_plain(build_definition(source))), "source": {"text": source}}
         step = self._step()
         self.engine.start(self.state, start, prepared, step)
@@ -114,6 +115,32 @@ class SimulatedRun:
             limit -= 1
             assert limit, "the run does not end"
         return order
+
+    def pass_time(self, limit: int = 100_000) -> None:
+        """Let jobs that run in the world succeed, and the clock go from one alarm to the next, until nothing more happens."""
+        while self.state.run.is_open and limit:
+            limit -= 1
+            if self.submissions:
+                self.succeed_all()
+            elif not self.wait():
+                return
+        assert limit, "the run does not end"
+
+    def wait(self) -> bool:
+        """Let the clock go on to the run's next alarm; whether there is one."""
+        timer = min(self.state.timers.values(), key=lambda one: one.fire_at, default=None)
+        if timer is None:
+            return False
+        self.now = max(self.now, timer.fire_at)
+        self.do(FireTimer, timer_id=timer.timer_id)
+        return True
+
+    def answer(self) -> None:
+        """Let every call of `echo` have its answer."""
+        for effect in [one for one in self.effects if isinstance(one, CallXtrigger)]:
+            answer = echo(effect.call["arguments"], effect.call["named"])
+            if answer["satisfied"] and effect.signature not in self.state.private.facts.xtriggers:
+                self.do(XtriggerAnswered, signature=effect.signature, results=answer["results"])
 
     def restart(self) -> None:
         """Forget everything that is not stored, as a gateway does that was killed; then recover."""

@@ -27,23 +27,15 @@ from triplane.effects import KillJob
 from triplane.engines.base import Preparation, RunState, Step
 from triplane.engines.graph import broadcasts, lives, reloading, standing, steering, xtriggers
 from triplane.engines.graph.events import GRAPH_EVENTS
+from triplane.engines.graph.origins import read_from
 from triplane.engines.graph.pool import Pool, loaded
 from triplane.engines.graph.progress import Progress
-from triplane.engines.graph.reading import (
-    FILE_NAME,
-    ReadDefinition,
-    Surroundings,
-    find_definition,
-    read_definition,
-    read_source,
-    unpack,
-)
+from triplane.engines.graph.reading import ReadDefinition
 from triplane.engines.graph.reports import Reports
 from triplane.engines.graph.submission import platform_of, run_mode
 from triplane.engines.graph.triggers import SIMULATION, SKIP
 from triplane.errors import Conflict, NotSupported, RefusedInput
 from triplane.events import EventType
-from triplane.jobs.sources import keep_source
 
 
 class GraphEngine:
@@ -76,24 +68,8 @@ class GraphEngine:
         Raises:
             InvalidDefinition, DefinitionNotFound, TooLarge, NotSupported, RefusedInput.
         """
-        archive = (start.source or {}).get("archive")
-        if isinstance(archive, bytes):
-            files = unpack(archive)
-            source = files[FILE_NAME][0]
-        else:
-            name = (start.source or {}).get("definition", start.workflow_type)
-            if not isinstance(name, str):
-                raise RefusedInput("source: neither {definition: NAME} nor {archive: bytes}")
-            path = find_definition(name, preparation.definition_directories)
-            source, files = read_source(path), None
-        directory = path.parent if files is None and path.name == FILE_NAME else None
-        definition = await read_definition(source, Surroundings(start.settings, None if files is None else _contents(files), directory))
-        kept: dict[str, Any] = {"text": source.decode(), "settings": dict(start.settings)}
-        if files is not None and len(files) > 1:
-            kept["directory"] = await keep_source(preparation.settings["jobs"].run_dir, preparation.run_id, files)
-        elif files is None and path.name == FILE_NAME:
-            kept["directory"] = str(path.parent)
-        return {"definition": definition, "source": kept}
+        source = start.source if start.source is not None else {"definition": start.workflow_type}
+        return await read_from(source, start.settings, preparation)
 
     def start(self, state: RunState, start: StartRun, prepared: Mapping[str, Any], step: Step) -> None:
         """Spawn what waits for nothing."""
@@ -275,6 +251,3 @@ class GraphEngine:
                 lives.poll(progress, task)
         reloading.go_on(progress)
 
-
-def _contents(files: Mapping[str, tuple[bytes, bool]]) -> dict[str, bytes]:
-    return {name: content for name, (content, _) in files.items()}

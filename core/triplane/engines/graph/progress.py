@@ -52,6 +52,9 @@ class Progress(Work):
         while True:
             if not strike(self) or not self._spawn() or self.is_full:
                 return False
+            if pool.due and pool.due[0][0] <= self.now:
+                # What has just been made may be too late already, which is not to be run first.
+                continue
             submit_queued(self)
             if not pool.pending:
                 return not self.is_full

@@ -26,7 +26,7 @@ def ask(work: Work, source: dict[str, Any] | None) -> None:
     facts = work.pool.facts
     if facts.is_reloading:
         raise Conflict("the definition is being read again already")
-    if source is None and not _origin(work):
+    if source is None and not _name(work):
         raise RefusedInput("the run's definition came from no place that can be read again: send the new one with the reload")
     facts.is_reloading = True
     work.step.set_run(status_message="reloading")
@@ -37,22 +37,22 @@ def go_on(work: Work) -> None:
     """After a restart: read again what was being read. One that was sent along is lost, and told to be."""
     if not work.pool.facts.is_reloading:
         return
-    if _origin(work):
+    if _name(work):
         work.step.effect(_effect(work, None))
     else:
         work.pool.facts.is_reloading = False
         work.step.emit("ReloadFailed", {"reason": "the gateway was restarted before the definition was read"})
 
 
-def _origin(work: Work) -> dict[str, Any]:
-    source = work.state.detail.definition.get("source", {})
-    return {key: source[key] for key in ("name", "directory") if source.get(key)}
+def _name(work: Work) -> str:
+    """What the definition is called in the definition directories; empty where it was sent."""
+    return str(work.state.detail.definition.get("source", {}).get("name", ""))
 
 
 def _effect(work: Work, source: dict[str, Any] | None) -> ReadDefinition:
     own = work.state.detail.definition.get("source", {})
-    settings = {"settings": own.get("settings", {})}
-    return ReadDefinition(work.state.run.run_id, {**settings, **(source if source is not None else _origin(work))})
+    wanted = source if source is not None else {"definition": _name(work)}
+    return ReadDefinition(work.state.run.run_id, wanted, own.get("settings", {}))
 
 
 def take_in(work: Work, command: DefinitionRead) -> None:
