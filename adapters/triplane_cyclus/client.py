@@ -271,10 +271,13 @@ class Client:
         """A run's model has loaded its input, or never will."""
         head = self._slots[0] if self._slots else None
         if head is not None and isinstance(head.plan, Load) and head.run_id == run_id:
-            head.text, head.done = head.plan.answer(problem), True
+            head.text, head.done = self._answer_load(head.plan, problem), True
             self._settle()
         else:
             self.push(loaded_frame(problem))
+
+    def _answer_load(self, plan: Load, problem: str | None) -> str | None:
+        return plan.answer(problem)
 
     # ---- out -------------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ import structlog
 from triplane.connection import Connection
 from triplane_cyclus.client import HEARTBEAT, Client
 from triplane_cyclus.config import CyclusConfig
+from triplane_cyclus.plans import Load
 from triplane_cyclus.session import Session
 
 log = structlog.get_logger(room="cyclus")
@@ -31,7 +32,7 @@ class Desk(Client):
         self._kept: OrderedDict[int | str, str] = OrderedDict()
         self._numbers = count()
         self._most = config.hold_messages
-        self._answering = self._announced = False
+        self._answering = False
         self.room_mates = room_mates
         super().__init__(connection, session, config, False)
 
@@ -48,7 +49,7 @@ class Desk(Client):
             log.warning("initial_action_failed", answer=text[:500])
         heir = self._heir
         if heir is not None:
-            if self._answering and not self._announced:
+            if self._answering:
                 heir.push(text, replaces)
             return
         key = replaces if replaces is not None else next(self._numbers)
@@ -61,12 +62,12 @@ class Desk(Client):
         return next((client for client in self.room_mates if client is not self and client.closing is None), None)
 
     def loaded(self, run_id: str, problem: str | None) -> None:
-        """The initial load is over; whoever is connected is told by itself."""
-        self._announced = True
-        try:
-            super().loaded(run_id, problem)
-        finally:
-            self._announced = False
+        """The initial load is over. What is answered after it comes after everybody else was told."""
+        self._loop.call_soon(super().loaded, run_id, problem)
+
+    def _answer_load(self, plan: Load, problem: str | None) -> str | None:
+        # Whoever is connected is told by itself.
+        return None if self._heir is not None else super()._answer_load(plan, problem)
 
     def hand_over(self, client: Client) -> None:
         """Give a client that has just connected what was kept."""

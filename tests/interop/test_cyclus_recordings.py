@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from interop.cyclus_replay import GOLDEN, Recording, Replay, definition_of, replaying_models
+from interop.test_cyclus_command_lines import COMMAND_LINES
 from triplane_cyclus.server.actions import parse_actions
 from unit.cyclus.served import served
 
@@ -188,8 +189,6 @@ BROKEN_LOADS = {
 MISSING_FILES = {"05-load-missing-file": "nofile", "05-load-no-input-file": ""}
 STEPS = {"31-registry-during-a-run": 12}
 """How long a run must be that is steered, and of which no announcement tells."""
-COMMAND_LINES = {path.stem for path in GOLDEN.glob("*.json") if path.stem.startswith(("20-", "21-", "28-", "32-"))}
-"""What these are about is the command line; see below."""
 SESSIONS = sorted(path.stem for path in GOLDEN.glob("*.json") if path.stem not in COMMAND_LINES)
 
 
