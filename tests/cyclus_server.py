@@ -126,14 +126,15 @@ class Client:
     """A client that skips heartbeats."""
 
     def __init__(self, url: str) -> None:
-        self._socket = connect(url, max_size=None)
+        self._connecting = connect(url, max_size=None)
+        self._socket = self._connecting.__enter__()
         self._asked = 0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._socket.close()
+        self._connecting.__exit__(None, None, None)
 
     def say(self, event: str, **params: Any) -> None:
         self._socket.send(json.dumps({"event": event, "params": params}))

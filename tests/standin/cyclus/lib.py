@@ -11,7 +11,7 @@ from typing import Any
 
 from cyclus.frames import Frame
 
-agent_ids, resource_ids, transaction_ids = count(4), count(3), count(0)
+agent_ids, resource_ids, transaction_ids = count(4), count(3, 4), count(0)
 AGENTS = {
     "Source": ("facility", "Provides a commodity.", {"commod": "std::string", "capacity": "double"}),
     "Sink": ("facility", "Accepts commodities.", {"in_commods": ["std::vector", "std::string"], "capacity": "double"}),

@@ -67,7 +67,7 @@ class SimState:
         rec.record("Snapshots", Time=0)
         rec.record("NextIds", Time=0, Object="Agent", NextId=12)
         live = []
-        for name in reversed(names):
+        for name in ("NullRegion", "NullInst", "Source", "Sink"):
             agent = next(lib.agent_ids)
             live.append(agent)
             kind = {"NullRegion": "Region", "NullInst": "Inst"}.get(name, "Facility")
@@ -75,7 +75,7 @@ class SimState:
                 "AgentEntry", AgentId=agent, Kind=kind, Spec=f":agents:{name}", Prototype=name, ParentId=-1, Lifetime=-1, EnterTime=0
             )
             rec.record("AgentStateAgent", AgentId=agent, SimTime=0, Prototype=name, Lifetime=-1)
-        region, inst, sink, source = live
+        region, inst, source, sink = live
         rec.record("AgentState_agents_NullRegionInfo", AgentId=region, SimTime=0, corporate_income_tax_rate=0.0)
         rec.record("AgentState_agents_NullInstInfo", AgentId=inst, SimTime=0)
         rec.record(
