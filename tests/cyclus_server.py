@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
@@ -47,11 +48,12 @@ def sim_xml(duration: int = 3, archetype: str = "Source", more: str = "") -> str
     return SIM_XML.format(duration=duration, archetype=archetype, more=more)
 
 
-def real_cyclus() -> str | None:
-    """The interpreter of a real Cyclus on this machine, if there is one."""
-    python = os.environ.get(REAL_PYTHON, sys.executable)
-    done = subprocess.run([python, "-c", "import cyclus.lib"], capture_output=True, cwd="/", check=False)
-    return python if done.returncode == 0 else None
+def real_cyclus() -> bool:
+    """Whether there is a real Cyclus on this machine."""
+    python = os.environ.get(REAL_PYTHON)
+    if python is None and find_spec("cyclus") is None:
+        return False
+    return subprocess.run([python or sys.executable, "-c", "import cyclus.lib"], capture_output=True, cwd="/", check=False).returncode == 0
 
 
 def engine_environment(standin: bool) -> dict[str, str]:

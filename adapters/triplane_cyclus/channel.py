@@ -173,4 +173,4 @@ _REPEATABLE: Mapping[str, Repeatable] = {
     "table_data": Channel.repeat_table_data,
     "table_names_request": Channel.repeat_table_names,
 }
-"""`sleep` is the engine's: it spaces the steps."""
+"""`sleep` and `pause` are the engine's: they space the steps, and stop after each."""

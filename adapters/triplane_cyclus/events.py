@@ -132,7 +132,9 @@ REQUESTS: Mapping[str, RequestEvent] = {
             },
             "loaded", STEERING, source="sections 3 and 6",
         ),
-        RequestEvent("pause", "Hold the run after its present step. Reads go on.", errors=STEERING),
+        RequestEvent(
+            "pause", "Hold the run after its present step; repeated, after every step. Reads go on.", errors=STEERING, repeatable=True
+        ),
         RequestEvent(
             "poll", "Find out how the jobs of tasks stand.", {"tasks": TASKS}, "poll",
             (*STEERING, "nothing_matched", "invalid_fields"), extra=True, source="section 9",

@@ -13,7 +13,10 @@ from typing import Any
 
 from triplane.config import Config, ConfigError
 from triplane.credentials import authenticator_for
+from triplane.engines.simulation.settings import SimulationSettings
+from triplane.models.cyclus_native import CyclusSettings, NoEngine, probe
 from triplane.serve import check_reach
+from triplane.simulations.environment import child_environment
 from triplane.store.interface import SchemaTooNew, Store, StoreBroken
 from triplane.store.sqlite import open_store
 
@@ -68,6 +71,7 @@ def examine(config: Config, adapters: Mapping[str, Any], now: float | None = Non
     finally:
         if store is not None and not isinstance(store, Finding):
             store.close()
+    yield from _cyclus(config)
     for name in config.enabled_adapters():
         own = getattr(adapters.get(name), "examine", None)
         if own is not None:
@@ -236,6 +240,25 @@ def _faces(config: Config, store: Store, owner: int | None) -> Iterator[Finding]
         )
     else:
         yield Finding("faces", Level.OK, f"{faces} open runs with a face in {config.jobs.run_dir}")
+
+
+def _cyclus(config: Config) -> Iterator[Finding]:
+    """Whether there is a native Cyclus; where the config says nothing of one, none need be there."""
+    settings = getattr(config.engines, "simulation", None)
+    if not isinstance(settings, SimulationSettings):
+        return
+    try:
+        engine = probe(settings.cyclus, child_environment(os.environ, settings.environment))
+    except NoEngine as error:
+        wanted = settings.cyclus != CyclusSettings()
+        yield Finding(
+            "Cyclus",
+            Level.WARNING if wanted else Level.OK,
+            f"no Cyclus engine; models in Python run without one ({error})",
+            "install the conda-forge package cyclus, and name its interpreter in `engines.simulation.cyclus.python`" if wanted else "",
+        )
+    else:
+        yield Finding("Cyclus", Level.OK, f"Cyclus {engine.version} in {engine.python} ({engine.library})")
 
 
 def _marks(run_dir: Path, served: bool) -> Iterable[str]:

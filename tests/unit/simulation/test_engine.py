@@ -16,7 +16,7 @@ from triplane.commands import (
     StopRun,
     TriggerTasks,
 )
-from triplane.commands.system import FireTimer, ModelFailed
+from triplane.commands.system import FireTimer, ModelFailed, ModelRecorded
 from triplane.engines.simulation.steering import matches
 from triplane.errors import CannotNow, NothingMatched, NotSupported, RefusedInput
 from unit.simulation.harness import PureRun
@@ -338,3 +338,30 @@ def test_a_glob_that_names_no_task_is_refused(glob):
     run.loaded()
     with pytest.raises((RefusedInput, ValueError)):
         run.send(HoldTasks, task_globs=(glob,))
+
+
+def test_a_repeating_pause_stops_after_every_step_until_it_is_told_to_go_on():
+    run = PureRun({"repeating_actions": [["pause", {}]]})
+    run.loaded()
+    for number in (1, 2):
+        run.stepped(number)
+        assert run.effects == [] and run.state.run.paused and run.event_names[-1] == "RunPaused"
+        run.send(ResumeRun)
+        assert run.effects == [f"StepModel {number + 1}"]
+
+
+def test_rows_of_every_step_are_asked_for_only_where_watchers_are_shown_tables():
+    for actions, flush in (([], False), ([["echo", {"s": 1}]], False), ([["table_data", {"table": "Numbers"}]], True)):
+        run = PureRun({"repeating_actions": actions})
+        run.loaded()
+        assert [effect.flush for effect in run.changes.effects] == [flush]
+
+
+def test_rows_that_come_after_their_step_are_stored_and_change_nothing_else():
+    run = PureRun()
+    run.loaded()
+    run.stepped(1)
+    rows = ({"table": "Numbers", "columns": (("Number", "int"),), "rows": [[1], [1]]},)
+    run.send(ModelRecorded, tables=rows)
+    assert run.effects == [] and not run.changes.events
+    assert [len(appended.rows) for appended in run.changes.rows] == [2]

@@ -80,6 +80,11 @@ def delay_of(actions: Actions) -> float:
     return delay
 
 
+def pauses(actions: Actions) -> bool:
+    """Whether the run is to wait after every step until it is told to go on."""
+    return any(name == "pause" for name, _ in actions)
+
+
 def read_tables(actions: Actions) -> bool:
     """Whether watchers are shown rows after every step."""
     return any(name in ("table_data", "table_names_request") for name, _ in actions)

@@ -197,7 +197,8 @@ class SimulationEngine:
             step.set_checkpoint(command.checkpoint)
         step.emit("StepCompleted", {"step": command.step, "rows": rows})
         steering.show_ended(state, step, command.step, "succeeded")
-        delay = progress.pace_s + actions.delay_of(state.detail.options.get("repeating_actions", []))
+        repeating = state.detail.options.get("repeating_actions", [])
+        delay = progress.pace_s + actions.delay_of(repeating)
         progress.due = step.now + delay if delay > 0 else 0.0
         if command.finished:
             output = dict(command.summary or {})
@@ -207,6 +208,9 @@ class SimulationEngine:
         elif state.run.stopping is not None:
             self._cancelled(state, step)
         else:
+            if actions.pauses(repeating) and not state.run.paused:
+                step.set_run(paused=True)
+                step.emit("RunPaused")
             step.set_run(status_message=_progress_message(state))
             self._advance(state, step)
 
