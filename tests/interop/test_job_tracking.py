@@ -1,7 +1,11 @@
 """Jobs that report over ZeroMQ, over ssh and by being polled, here and on a job host behind a real sshd, by our client and by Cylc's."""
 
+import itertools
 import json
+import os
 import shlex
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -41,6 +45,22 @@ message_command = "{message}"
 communication_method = "poll"
 submission_polling_intervals = "PT1S"
 execution_polling_intervals = "PT1S"
+[platforms.vacating]
+message_command = "{message}"
+vacation_signals = ["USR1"]
+[platforms.forgetful]
+hosts = ["{host}"]
+ssh_command = "{there}"
+message_command = "{message}"
+submission_polling_intervals = "PT1S"
+execution_polling_intervals = "PT1S"
+[platforms.timed]
+hosts = ["{host}"]
+ssh_command = "{noted} {there}"
+message_command = "{message}"
+communication_method = "poll"
+submission_polling_intervals = "PT1S"
+execution_polling_intervals = "PT1S, 2*PT3S, PT2S"
 """
 
 ALL_WAYS = """
@@ -68,6 +88,78 @@ ALL_WAYS = """
 """
 
 
+CASES = '''
+[scheduler]
+    allow implicit tasks = True
+[scheduling]
+    cycling mode = integer
+    initial cycle point = 1
+    final cycle point = 1
+    [[graph]]
+        P1 = """
+            killed_here:failed & killed_there:failed & killed_silent:failed => after_kill
+            late:failed => after_limit
+            tried => after_try
+            vacated => after_vacation
+        """
+[runtime]
+    [[root]]
+        platform = near
+    [[KILLED]]
+        script = sleep 300
+    [[killed_here]]
+        inherit = KILLED
+    [[killed_there]]
+        inherit = KILLED
+        platform = shelled
+    [[killed_silent]]
+        inherit = KILLED
+        platform = silent
+    [[late]]
+        platform = far
+        script = sleep 300
+        execution time limit = PT1S
+    [[tried]]
+        platform = shelled
+        script = test "$CYLC_TASK_TRY_NUMBER" -gt 1
+        execution retry delays = PT1S
+    [[vacated]]
+        platform = vacating
+        script = until test -e "$CYLC_WORKFLOW_SHARE_DIR/go"; do sleep 0.1; done
+'''
+
+LOST = """
+[scheduling]
+    cycling mode = integer
+    initial cycle point = 1
+    final cycle point = 1
+    [[graph]]
+        P1 = lost:ready => last
+[runtime]
+    [[lost]]
+        platform = forgetful
+        # From here on nothing that the job says is heard.
+        script = "rm $CYLC_WORKFLOW_RUN_DIR/.service/client.key_secret; {say} -- $CYLC_WORKFLOW_ID $CYLC_TASK_JOB 'it is ready' || true"
+        [[[outputs]]]
+            ready = it is ready
+    [[last]]
+        platform = near
+"""
+
+TIMED = """
+[scheduling]
+    cycling mode = integer
+    initial cycle point = 1
+    final cycle point = 1
+    [[graph]]
+        P1 = timed
+[runtime]
+    [[timed]]
+        platform = timed
+        script = sleep 13
+"""
+
+
 class House:
     """A gateway, a job host, and the platforms between them."""
 
@@ -81,7 +173,11 @@ class House:
         for tool in tools.iterdir():
             tool.chmod(0o755)
         self.ssh = LoopbackSsh(directory / "ssh", directory / "home", str(tools))
-        text = PLATFORMS.format(back=self.ssh.to_gateway, there=self.ssh.to_job_host, host=HOST, message=message)
+        self.polls = directory / "polls"
+        noted = directory / "noted"
+        noted.write_text(f'#!/bin/sh\ndate +%s.%N >>{self.polls}\nexec "$@"\n')
+        noted.chmod(0o755)
+        text = PLATFORMS.format(noted=noted, back=self.ssh.to_gateway, there=self.ssh.to_job_host, host=HOST, message=message)
         self.gateway = GatewayProcess(directory / "home", text)
         (directory / "home" / ".bash_profile").write_text(f"export PATH={tools}:$PATH\n")
 
@@ -119,6 +215,16 @@ class House:
             assert time.monotonic() < end, f"it never came true that {what}:\n{states}\n{self.gateway.output[-3_000:]}"
             time.sleep(0.2)
         return view
+
+    def history(self, name: str) -> list[dict[str, Any]]:
+        """All events of the run."""
+        return json.loads(self.gateway.cli("show", name, "--history", "--json").stdout)
+
+    def cylc(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the real Cylc client."""
+        folder = clients.cylc()
+        environment = clients.environment_of(folder, self.gateway.home)
+        return subprocess.run([str(folder / "cylc"), *arguments], capture_output=True, text=True, env=environment, timeout=60, check=False)
 
     def log(self, name: str, job: str, remote: bool = False) -> Path:
         """A job's directory, here or on the job host."""
@@ -159,3 +265,53 @@ def test_one_workflow_reports_by_every_method_from_here_and_from_a_job_host(hous
     service = house.log("ways", "far/01", remote=True).parents[4] / ".service"
     house.until("ways", "the job host has no contact file", lambda view: not (service / "contact").exists())
     assert sorted(file.name for file in service.iterdir()) == ["triplane"]
+
+
+def states(view: dict[str, Any]) -> dict[str, str]:
+    return {task["name"]: task["state"] for task in view["tasks"]}
+
+
+def test_killed_late_retried_and_vacated_jobs_end_in_the_right_state(house: House):
+    house.start("cases", CASES)
+    killed = ("killed_here", "killed_there", "killed_silent")
+    house.until("cases", "those to be killed run", lambda view: {states(view).get(name) for name in killed} == {"running"})
+    done = house.cylc("kill", "cases//1/KILLED")
+    assert done.returncode == 0, done.stderr
+    house.until("cases", "the vacated one runs", lambda view: states(view).get("vacated") == "running")
+    log = house.log("cases", "vacated/01")
+    os.kill(int(house.jobs("cases")["vacated/01"]["job_id"]), signal.SIGUSR1)
+    house.until("cases", "it waits for its runner again", lambda view: states(view).get("vacated") == "submitted")
+    assert "CYLC_JOB_ID" not in (log / "job.status").read_text(), "what the lost try wrote is no news"
+    # What its runner would do.
+    (house.log("cases", "vacated/01").parents[4] / "share" / "go").touch()
+    with (log / "job.out").open("ab") as out, (log / "job.err").open("ab") as errors:
+        subprocess.Popen([str(log / "job")], stdout=out, stderr=errors, env=house.gateway.environment, start_new_session=True)
+    view = house.until("cases", "the run is completed", is_completed)
+    assert states(view) == dict.fromkeys([*killed, "late"], "failed") | dict.fromkeys(
+        ["after_kill", "after_limit", "tried", "after_try", "vacated", "after_vacation"], "succeeded"
+    )
+    assert {name: job["state"] for name, job in house.jobs("cases").items() if name.startswith("tried")} == {
+        "tried/01": "failed", "tried/02": "succeeded",
+    }  # fmt: skip
+    told = {event["data"]["task"]: event["data"].get("reason") for event in house.history("cases") if event["name"] == "JobFailed"}
+    assert told["1/late"] == "XCPU" and {told[f"1/{name}"] for name in killed} <= {"TERM", "ERR"}, told
+
+
+def test_messages_that_were_lost_are_found_by_polls(house: House):
+    house.start("lost", LOST.format(say=house.message))
+    house.until("lost", "the run is completed", is_completed)
+    assert [event["data"]["output"] for event in house.history("lost") if event["name"] == "OutputCompleted"] == ["ready"]
+    assert house.jobs("lost")["lost/01"]["state"] == "succeeded"
+
+
+@pytest.mark.parametrize("house", ["triplane message"], indirect=True)
+def test_polls_come_at_the_contracts_times(house: House):
+    house.start("timed", TIMED)
+    house.until("timed", "the job runs", lambda view: states(view).get("timed") == "running")
+    first = len(house.polls.read_text().split())
+    house.until("timed", "the run is completed", is_completed)
+    polls = [float(word) for word in house.polls.read_text().split()][first - 1 :]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(polls)]
+    # From when it was seen to run: 1, 3, 3, then every 2 seconds. One that comes late makes the next gap shorter, never another late.
+    assert len(gaps) >= 5
+    assert all(seen > due - 0.8 for seen, due in zip(gaps[:5], [1, 3, 3, 2, 2], strict=True)), gaps
