@@ -97,8 +97,11 @@ class Reports:
         label = next((one for one, message in definition.outputs.items() if message == text), None)
         if label is None:
             return False
+        is_done = any(one["label"] == label and one["satisfied"] for one in task.detail["outputs"])
         complete_outputs(self._progress, task, [label])
-        self._step.emit("OutputCompleted", {"task": task_id(task), "output": label})
+        # Every poll reads the whole file: what was heard before is no news.
+        if not is_done:
+            self._step.emit("OutputCompleted", {"task": task_id(task), "output": label})
         return True
 
     @staticmethod
