@@ -1,4 +1,4 @@
-"""`triplane cyclus-server` with the command lines that were recorded of the original, and a real websocket client."""
+"""`triplane cyclus-server` as a process: ports, files, what it keeps and what it prints, seen with a real websocket client."""
 
 import json
 import re
@@ -16,9 +16,6 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "cyclus"
 EXTRA_KEYS = {"success", "error", "all"}
 
 IN_ORDER = "section 4: replies in request order; section 7: initial actions are one batch there, here each follows the one before"
-EXIT_0 = "section 3, shutdown: answer, close 1001, exit 0"
-NO_EVAL = "section 7: values are literals, nothing is evaluated"
-AT_THE_START = "section 6: an action that cannot be repeated made the run fail there; here it is named at the start"
 LOAD_SAYS = "section 3, loaded: a load that failed is never ok"
 LIVES = "section 9: nothing that a client sends can end the process"
 ANSWERED = "section 3: answered where upstream was silent"
@@ -35,11 +32,6 @@ DIFFERENCES: dict[str, dict[str, tuple[str, Any]]] = {
     "05-load-schema-invalid": {"load": (LOAD_SAYS, "error")},
     "05-load-unknown-archetype": {"load": (LOAD_SAYS, "error")},
     "20-cli-initial-actions": {"answers": (IN_ORDER, ["loaded", "table_names", "table_data", "echo"])},
-    "21-cli-initial-shutdown": {"exit": (EXIT_0, 0)},
-    "32-cli-eval": {"output": (NO_EVAL, "")},
-    "32-cli-monitor-repeating": {"exit": (AT_THE_START, 1), "output": (AT_THE_START, "")},
-    "32-cli-twice": {"exit": (EXIT_0, 0)},
-    "32-cli-unknown-repeating": {"exit": (AT_THE_START, 1), "output": (AT_THE_START, "")},
 }  # fmt: skip
 FILES: dict[str, str | None] = {
     "05-load-missing-file": None,
@@ -48,6 +40,30 @@ FILES: dict[str, str | None] = {
     "05-load-unknown-archetype": sim_xml(archetype="NoSuchThing"),
 }
 """What is in the input file; else a source and a sink."""
+
+
+COUNTS = """
+class Counts:
+    annotations = {}
+    tables = {"Numbers": (("Number", "int"),)}
+    pace_s = 0.02
+    checkpoint_every = 1
+
+    def load(self, source, simulation_id, recorder):
+        return 100000
+
+    def step(self, number, recorder):
+        recorder.row("Numbers", number)
+
+    def finish(self, recorder):
+        return {}
+
+    def checkpoint(self):
+        return b""
+
+    def restore(self, checkpoint):
+        pass
+"""
 
 
 class Recording:
@@ -89,31 +105,6 @@ class Recording:
         assert server.stdout == re.sub(r"localhost:\d+", f"localhost:{server.port}", expected)
         assert status == self.expected("exit", self.exit_status or 0)
         assert self.used == set(self.differences), "a listed difference did not happen"
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "32-cli-bad-literal", "32-cli-eval", "32-cli-monitor-repeating", "32-cli-param-before-name", "32-cli-unknown-initial",
-        "32-cli-unknown-repeating",
-    ],
-)  # fmt: skip
-def test_a_command_line_that_cannot_be_ends_with_1_and_says_why(tmp_path, name):
-    recording = Recording(name)
-    recording.write_input(tmp_path)
-    server = CyclusServer(tmp_path, *recording.arguments).start(ready=False)
-    recording.check_end(server, server.end())
-    assert server.stderr.startswith("triplane: ") and "Traceback" not in server.stderr
-    assert not list(tmp_path.glob("*.triplane"))
-
-
-@pytest.mark.parametrize("name", ["21-cli-initial-shutdown", "32-cli-twice"])
-def test_initial_actions_that_end_in_a_shutdown_end_the_server(tmp_path, name):
-    recording = Recording(name)
-    recording.write_input(tmp_path)
-    server = CyclusServer(tmp_path, *recording.arguments)
-    server.start()
-    recording.check_end(server, server.end())
 
 
 def test_answers_to_initial_actions_wait_for_the_first_client_in_their_order(tmp_path):
@@ -230,6 +221,39 @@ def test_what_happens_while_nobody_is_connected_waits_for_the_next_client(tmp_pa
             assert len(client.wait_for("Finish")) == 1
         assert server.end(signal.SIGTERM) == 0
     assert server.stdout.splitlines()[1:] == ["step"] * 3 + ["nothing twice"] + ["step"] * 3
+
+
+def test_after_kill_nine_the_same_command_goes_on_where_the_run_was(tmp_path):
+    (tmp_path / "counts.py").write_text(COUNTS)
+    (tmp_path / "my flow.json").write_text(json.dumps({"model": "counts.py:Counts", "input": {}}))
+    with CyclusServer(tmp_path, "my flow.json", "-o", "out.sqlite") as server:
+        with server.client() as client:
+            assert client.ask("load")["params"] == {"status": "ok"}
+            client.wait_for("Numbers", conds=[["Number", "==", 5]])
+            told = client.rows("Numbers")
+        server.kill_nine()
+        server.start()
+        with server.client() as client:
+            client.wait_for("Numbers", conds=[["Number", "==", len(told) + 5]])
+            numbers = [row["Number"] for row in client.rows("Numbers")]
+            assert numbers == list(range(1, len(numbers) + 1))
+            client.say("shutdown")
+            assert client.closed() == 1001
+        assert server.end() == 0
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "flow.json").write_text("{}")
+    (tmp_path / "file").write_text("")
+    server = CyclusServer(tmp_path, "flow.json", "-o", "file/out.sqlite").start(ready=False)
+    assert server.end() == 1
+    assert "out.sqlite.triplane" in server.stderr and "Traceback" not in server.stderr
+
+
+def test_listening_for_other_machines_without_tokens_is_refused(tmp_path):
+    server = CyclusServer(tmp_path, "--host", "0.0.0.0").start(ready=False)
+    assert server.end() == 2
+    assert "auth.tokens" in server.stderr and server.stdout == ""
 
 
 def test_a_second_server_on_the_same_output_is_refused(tmp_path):

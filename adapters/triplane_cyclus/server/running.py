@@ -35,7 +35,11 @@ def serve_cyclus(options: ServerOptions) -> int:
     if options.port not in (0, port):
         _note(f"port {options.port} already bound, next available port is {port}")
     with _data_dir(options) as data_dir:
-        given = link_input(options.input_file, data_dir)
+        try:
+            given = link_input(options.input_file, data_dir)
+        except OSError as error:
+            text = f"{data_dir} cannot be written: {error.strerror}"
+            raise CommandFailure(text, ExitCode.FAILED, "Choose another place with --output-path.") from error
         if given is not None and given.problem:
             _note(f"{given.problem}; load will fail until that is mended")
         adapters = load_adapters(WIRES)

@@ -236,6 +236,14 @@ def test_a_run_without_checkpoints_is_interrupted_by_a_restart():
     assert run.events[-1].name == "WorkflowFailed" and run.events[-1].data["reason"] == "interrupted"
 
 
+def test_a_run_that_was_told_to_stop_is_cancelled_though_the_gateway_ended_first():
+    run = PureRun()
+    run.loaded(checkpoints=False)
+    run.send(StopRun, mode=StopMode.GRACEFUL)
+    run.restart()
+    assert run.state.run.status == "cancelled" and run.event_names[-1] == "WorkflowCancelled"
+
+
 def test_a_run_that_was_still_loading_loads_again_after_a_restart():
     run = PureRun()
     run.restart()

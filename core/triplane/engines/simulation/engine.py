@@ -345,6 +345,8 @@ class SimulationEngine:
         progress.ready = False
         deadlines.watch(state, step)
         if progress.loaded and not progress.checkpoints:
+            if state.run.stopping is not None:
+                return self._cancelled(state, step)
             return self._interrupted(state, step, "the gateway stopped")
         step.emit("RunRestarted")
         self._start_model(state, step, progress.step if progress.loaded else -1)

@@ -104,7 +104,9 @@ def _parse(path: Path) -> dict[str, Any]:
     model, title = definition.get("model"), definition.get("title", path.stem)
     code = ""
     if isinstance(model, str) and (file := _MODEL_FILE.fullmatch(model)) is not None:
-        code = _read_code(path.with_name(file[1]), path.name)
+        beside = path.with_name(file[1])
+        # Of a definition that is a link, the model may be where the definition really is.
+        code = _read_code(beside if beside.exists() else path.resolve().with_name(file[1]), path.name)
     elif model not in installed_models():
         raise InvalidDefinition(
             f"{path.name}: model {model!r:.80} is not installed; there are {', '.join(installed_models())}, "
