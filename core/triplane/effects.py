@@ -149,10 +149,12 @@ class StepModel(Effect):
 
     Attributes:
         flush: the step's rows are wanted with its answer; else a model for which that is costly may give them a little later.
+        is_free: nothing is known that would keep back the steps that follow, so that they may be computed ahead.
     """
 
     step: int
     flush: bool = True
+    is_free: bool = False
 
 
 @value()

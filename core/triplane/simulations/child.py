@@ -4,9 +4,11 @@ Requests come on standard input and answers go to what was standard output; both
 goes to standard error, so that it cannot spoil an answer.
 
     {"do": "load", "model", "code", "source", "simulation_id", "resume", "checkpoint"} → {"did": "load", "steps", "info", "tables"}
-    {"do": "step", "step"} → {"did": "step", "step", "tables", "checkpoint", "finished", "summary"}
+    {"do": "step", "step", "ahead"} → {"did": "step", "step", "tables", "checkpoint", "finished", "summary"}
     {"do": "describe", "model"} → {"did": "describe", "annotations"}
     any failure → {"did": "fail", "reason"}
+
+After a step, up to `ahead` further ones are computed and answered unasked. A request for one of those only lets it go on.
 """
 
 import os
@@ -21,6 +23,8 @@ from triplane.simulations.framing import LENGTH, Decoder, encode
 
 MAX_REQUEST_BYTES = 1 << 26
 MAX_REASON = 2_000
+MAX_AHEAD_BYTES = 1 << 20
+"""Of answers that nobody has asked for yet; about."""
 
 
 def main() -> None:
@@ -30,30 +34,53 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     simulation = Simulation()
-    while (request := _read(requests)) is not None:
+    unasked = 0
+    while True:
+        if simulation.may_go_on and unasked < MAX_AHEAD_BYTES:
+            request: dict[str, Any] | None = {"do": "step", "step": simulation.step + 1}
+        else:
+            request, unasked = _read(requests), 0
+        if request is None:
+            break
         try:
-            answer = encode(simulation.answer(request))
+            answer = simulation.answer(request)
+            frame = encode(answer) if answer is not None else b""
         except InvalidInput as error:
-            answer = _failure(f"the input was refused: {error}")
+            frame = encode(simulation.fail(f"the input was refused: {error}"))
         except Exception as error:
             traceback.print_exc()
-            answer = _failure(f"the model failed: {type(error).__name__}: {error}")
-        _write(answers, answer)
+            frame = encode(simulation.fail(f"the model failed: {type(error).__name__}: {error}"))
+        unasked += len(frame)
+        _write(answers, frame)
     # A native simulator may crash in its exit handlers, after all is done: leave without them.
     sys.stderr.flush()
     os._exit(0)
 
 
 class Simulation:
-    """One model and how far it has come."""
+    """One model and how far it has come.
+
+    Attributes:
+        step: the last one computed.
+    """
 
     def __init__(self) -> None:
         self._model: Model | None = None
         self._recorder = Recorder()
-        self._steps = 0
+        self._steps = self._until = self.step = 0
 
-    def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Do what is asked.
+    @property
+    def may_go_on(self) -> bool:
+        """Whether the next step may be computed before it is asked for."""
+        return self.step < self._until
+
+    def fail(self, reason: str) -> dict[str, Any]:
+        """The answer that says so; nothing more is computed unasked."""
+        self._until = 0
+        return {"did": "fail", "reason": reason[:MAX_REASON]}
+
+    def answer(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Do what is asked; None where it is answered already.
 
         Raises:
             InvalidInput, and whatever the model raises.
@@ -62,7 +89,9 @@ class Simulation:
             case "load":
                 return self._load(request)
             case "step":
-                return self._step(int(request["step"]))
+                number = int(request["step"])
+                self._until = min(max(self._until, number + int(request.get("ahead", 0))), self._steps)
+                return self._step(number) if number > self.step else None
             case "describe":
                 model = load_model(_known(request["model"]))
                 return {"did": "describe", "annotations": dict(model.annotations)}
@@ -86,7 +115,7 @@ class Simulation:
             for number in range(first, resume + 1):
                 model.step(number, self._recorder)
                 self._recorder.take()
-            tables = []
+            tables, self.step = [], resume
         info = {"pid": os.getpid(), "pace_s": float(model.pace_s), "checkpoints": model.checkpoint_every > 0}
         return {"did": "load", "steps": self._steps, "info": info, "tables": tables}
 
@@ -102,6 +131,7 @@ class Simulation:
         answer["tables"] = self._recorder.take()
         if model.checkpoint_every and number % model.checkpoint_every == 0 and not answer["finished"]:
             answer["checkpoint"] = model.checkpoint()
+        self.step = number
         return answer
 
 
@@ -128,10 +158,6 @@ def _exactly(stream: BinaryIO, size: int) -> bytes | None:
         parts.append(part)
         size -= len(part)
     return b"".join(parts)
-
-
-def _failure(reason: str) -> bytes:
-    return encode({"did": "fail", "reason": reason[:MAX_REASON]})
 
 
 def _write(stream: BinaryIO, frame: bytes) -> None:

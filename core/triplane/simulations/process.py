@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -31,7 +32,10 @@ End = Callable[[str, bool], None]
 
 
 class ChildProcess(asyncio.SubprocessProtocol):
-    """A child that answers one request at a time. It ends once, with a reason, unless `kill` silenced it.
+    """A child that answers one request after another. It ends once, with a reason, unless `kill` silenced it.
+
+    It may be let compute steps before they are asked for; their answers are kept here until they are. An end that comes
+    after such answers is told after them.
 
     Args:
         launch: what to run.
@@ -47,6 +51,10 @@ class ChildProcess(asyncio.SubprocessProtocol):
         self._launch, self._settings, self._on_answer, self._on_end = launch, settings, on_answer, on_end
         self._folders, self._folder = folders, ""
         self._may_add = False
+        self._early: deque[dict[str, Any]] = deque()
+        self._received = self._granted = 0
+        self._end: tuple[str, bool] | None = None
+        self._silenced = False
         self._loop = asyncio.get_running_loop()
         self._decoder = Decoder(settings.max_answer_bytes)
         self._transport: asyncio.SubprocessTransport | None = None
@@ -94,12 +102,42 @@ class ChildProcess(asyncio.SubprocessProtocol):
         self._doing, self._step = str(request["do"]), request.get("step")
         self._printed = -self._settings.max_output_bytes * (steps - 1)
         self._deadline = self._loop.call_later(timeout_s, self._late, timeout_s)
-        stdin = cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0))
-        stdin.write(encode(request))
+        self._write(request)
+
+    def step(self, request: dict[str, Any], timeout_s: float, ahead: int) -> None:
+        """Ask for the next step, and let the child compute up to `ahead` more, if it knows how to."""
+        number = int(request["step"])
+        if self._early:
+            self._loop.call_soon(self._deliver, self._early.popleft(), number)
+            if not self.ended and self._granted - number < ahead - ahead // 2:
+                self._grant(request, ahead)
+                self._write({**request, "ahead": ahead})
+        elif self._end is not None:
+            self._loop.call_soon(self._say_end)
+        else:
+            self._grant(request, ahead)
+            self.ask({**request, "ahead": ahead}, timeout_s, 1 + ahead)
+
+    def _grant(self, request: dict[str, Any], ahead: int) -> None:
+        self._granted = int(request["step"]) + ahead
+        self._printed = min(self._printed, 0) - self._settings.max_output_bytes * ahead
+
+    def _deliver(self, message: dict[str, Any], number: int) -> None:
+        if self._silenced:
+            return
+        if message.get("step", number) == number:
+            self._on_answer(message)
+        else:
+            self._fail(f"the model's process answered step {message['step']} instead of step {number}")
+
+    def _write(self, request: dict[str, Any]) -> None:
+        assert self._transport is not None
+        cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0)).write(encode(request))
 
     def kill(self) -> None:
         """End the child without a word to `on_end`."""
-        self.ended = True
+        self.ended = self._silenced = True
+        self._early.clear()
         self._destroy()
 
     @property
@@ -135,15 +173,31 @@ class ChildProcess(asyncio.SubprocessProtocol):
                 self._on_answer(message)
                 continue
             if self._deadline is None:
-                self._fail("the model's process spoke unasked")
-                return
+                if not self._take_early(message):
+                    self._fail("the model's process spoke unasked")
+                    return
+                continue
             if message.get("did") != "fail" and (message.get("did"), message.get("step")) != (self._doing, self._step):
                 self._fail(f"the model's process answered something else than the {self._doing} that it was asked for")
                 return
             self._deadline.cancel()
             self._deadline = None
             self._may_add = True
+            self._received = self._step if self._step is not None else self._received
             self._on_answer(message)
+
+    def _take_early(self, message: dict[str, Any]) -> bool:
+        """Keep the answer to the step after the last one, if the child was let compute it."""
+        following = self._received + 1
+        if following > self._granted:
+            return False
+        if message.get("did") == "fail":
+            self._granted = 0
+        elif (message.get("did"), message.get("step")) != ("step", following):
+            return False
+        self._received = following
+        self._early.append(message)
+        return True
 
     def _heard(self, data: bytes) -> None:
         self._printed += len(data)
@@ -182,9 +236,15 @@ class ChildProcess(asyncio.SubprocessProtocol):
     def _fail(self, reason: str, lost: bool = False) -> None:
         if self.ended:
             return
-        self.ended = True
+        self.ended, self._end = True, (reason, lost)
         self._destroy()
-        self._on_end(reason, lost)
+        if not self._early:
+            self._say_end()
+
+    def _say_end(self) -> None:
+        if not self._silenced and self._end is not None:
+            self._silenced = True
+            self._on_end(*self._end)
 
     def _destroy(self) -> None:
         """Have the keeper end the child with all that it started, and see that it does."""

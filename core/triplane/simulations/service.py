@@ -64,11 +64,12 @@ class ModelService:
                     self._forget(effect.run_id)
                     self._waiting.append(effect)
                     self._start_waiting()
-                case StepModel(run_id=run_id, step=step, flush=flush):
+                case StepModel(run_id=run_id, step=step, flush=flush, is_free=is_free):
                     child = self._children.get(run_id)
                     # Without a child its failure is on its way to the run, or the run is being taken up again.
                     if child is not None:
-                        child.ask({"do": "step", "step": step, "flush": flush}, self.settings.step_timeout_s)
+                        ahead = self.settings.steps_ahead if is_free else 0
+                        child.step({"do": "step", "step": step, "flush": flush}, self.settings.step_timeout_s, ahead)
                 case StopModel(run_id=run_id):
                     self._forget(run_id)
                     self._start_waiting()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from triplane.commands import DescribeAgent, PauseRun, PlayRun, StopMode, StopRun
+from triplane.commands import DescribeAgent, PauseRun, PlayRun, ResumeRun, StopMode, StopRun
 from triplane.errors import DefinitionNotFound, InvalidDefinition, NotSupported, RefusedInput, StorageFull
 from triplane.simulations.environment import child_environment
 from triplane.simulations.framing import Decoder, FrameTooLarge, FrameUnreadable, encode
@@ -40,7 +40,6 @@ async def test_a_model_runs_to_its_end_and_its_rows_are_kept(tmp_path):
         ("hogs", "MemoryError"),
         ("grows", "MemoryError"),
         ("multiplies", "too many processes"),
-        ("answers_twice", "the model"),
         ("undeclared", "'Surprise', which is not in the model's tables"),
         ("wrong_type", "column Number: 'three' is str, not int"),
         ("refuses", "the input was refused: ore: must be there"),
@@ -111,6 +110,34 @@ async def test_a_killed_child_is_noticed_and_named(tmp_path):
         view = await home.closed()
         assert view.run.closed_reason == "interrupted"
         assert "SIGKILL" in home.table("History", ("event", "==", "WorkflowFailed")).rows[0][-1]["message"]
+
+
+async def test_a_model_that_becomes_two_in_a_step_doubles_no_row(tmp_path):
+    async with house(tmp_path, **FAST) as home:
+        run_id = (await home.start_model("answers_twice"))["run_id"]
+        keeper = home.models.child_pid(run_id)
+        view = await home.closed()
+        rows = home.table("Numbers").rows
+        assert rows == [(number,) for number in range(1, len(rows) + 1)] and view.run.closed_reason in (None, "model_failed")
+        await home.until(lambda: not _alive(keeper))
+
+
+async def test_steps_computed_ahead_are_not_seen_before_their_turn(tmp_path):
+    async with house(tmp_path, steps_ahead=8) as home:
+        run_id = (await home.start_model("tells_its_steps", input={"steps": 1_000, "folder": str(tmp_path)}))["run_id"]
+        await home.until(lambda: home.view().tasks.get(("20", "step")))
+        await home.connection.dispatch(PauseRun(workflow_id="ore"))
+        await home.until(lambda: [task.state for task in home.view().tasks.values()][-1] == "waiting")
+        recorded = len(home.table("Numbers").rows)
+        ahead = tmp_path / str(recorded + 1)
+        await home.until(ahead.exists)
+        assert len(home.table("Numbers").rows) == recorded and not (tmp_path / str(recorded + 10)).exists()
+        os.kill(home.models.child_pid(run_id), signal.SIGKILL)
+        await home.connection.dispatch(ResumeRun(workflow_id="ore"))
+        view = await home.closed()
+        rows = home.table("Numbers").rows
+        assert view.run.closed_reason == "interrupted" and rows == [(number,) for number in range(1, len(rows) + 1)]
+        assert recorded < len(rows) <= recorded + 9
 
 
 @pytest.mark.parametrize("model", ["leaves_a_child", "leaves_an_orphan"])

@@ -282,7 +282,9 @@ class SimulationEngine:
         progress.computing = number
         step.clear_timer(NEXT_STEP)
         steering.show_begun(state, step, number)
-        step.effect(StepModel(state.run.run_id, number, actions.read_tables(state.detail.options.get("repeating_actions", []))))
+        repeating = state.detail.options.get("repeating_actions", [])
+        is_free = not (state.run.paused or progress.held or progress.pace_s or state.run.stopping) and not actions.delay_of(repeating)
+        step.effect(StepModel(state.run.run_id, number, actions.read_tables(repeating), is_free))
 
     # ---- steering --------------------------------------------------------------------------------------------------
 
