@@ -165,7 +165,7 @@ class ControlPlane:
         fields.check()
         name, workflow_id = call.params["name"], call.params["workflow_id"]
         view = run_of(self._connection, call)
-        found, result = self._reserved.query(view, name, plain(arguments))
+        found, result = await self._reserved.query(view, name, plain(arguments))
         body = {"workflow_id": workflow_id, "run_id": view.run.run_id, "query_name": name}
         if found:
             return 200, body | {"result": result, "result_envelope": envelope(result)}

@@ -22,7 +22,8 @@ from triplane.commands.base import Command
 from triplane.commands.tasks import TaskCommand
 from triplane.connection import Connection
 from triplane.errors import InvalidFields, NotFound, RunClosed
-from triplane.queries import ReadTable, RunView, TableData
+from triplane.queries import RunView
+from triplane_durable.tables import read_rows, table_arguments
 
 PREFIX = "triplane."
 _TASK_UPDATES: dict[str, type[TaskCommand]] = {
@@ -57,28 +58,22 @@ class Reserved:
         )
         return {"run_id": run.run_id, "signal_id": str(uuid4()), **(reply if isinstance(reply, dict) else {})}
 
-    def query(self, view: RunView, name: str, arguments: Any) -> tuple[bool, Any]:
+    async def query(self, view: RunView, name: str, arguments: Any) -> tuple[bool, Any]:
         """(True, result) for `tasks`, `jobs`, `table`; (False, None) where the name is the workflow's own."""
         bare = self._name(view, name)
         if bare is None:
             return False, None
+        options: dict[str, Any] = {}
         if bare in _TABLE_QUERIES:
             table = _TABLE_QUERIES[bare]
         elif bare == "table":
-            first = arguments[0] if isinstance(arguments, list) and arguments else arguments
-            if not isinstance(first, str):
-                raise InvalidFields({"input": ["The first argument of the table query is the table's name."]})
-            table = first
+            table, options = table_arguments(arguments)
         else:
             raise UnknownQuery(f"a {view.run.engine} run has the queries tasks, jobs and table, not {name!r}")
-        run = view.run
-        data: TableData | None = self._connection.query(
-            ReadTable(namespace=run.namespace, workflow_id=run.workflow_id, run_id=run.run_id, table=table)
-        )
-        if data is None:
+        rows = await read_rows(self._connection, view, table, options)
+        if rows is None:
             raise UnknownQuery(f"the run has no table {table!r}")
-        names = [column for column, _ in data.columns]
-        return True, [dict(zip(names, row, strict=True)) for row in data.rows]
+        return True, rows
 
     async def update(
         self, view: RunView, name: str, arguments: Any, request_id: str | None
