@@ -11,24 +11,23 @@ async def test_tables_that_are_not_registered_are_as_current_as_those_that_are(t
     async with served(tmp_path) as wire, wire.client() as client:
         await client.ask("load", input={"duration": 10_000, "pace_s": 0.001})
         await wire.home.until(lambda: "Stores" in wire.home.store.tables.names(wire.home.view(RUN).run.run_id))
-        before = await client.ask("table_data", table="Stores")
+        shown = (await client.ask("table_data", table="Stores"))["data"]["data"]
         assert (await client.ask("registry_request"))["all"] is True
         assert (await client.ask("register_tables", tables="Flows"))["data"] == ["Flows"]
         for registered in (["Flows"], []):
             answer = await client.ask("registry_request")
             assert answer["data"] == registered and "all" not in answer
-            await wire.home.until(lambda seen=len(before["data"]["data"]): steps(wire) > seen)
-            after = await client.ask("table_data", table="Stores")
-            shown = before["data"]["data"]
-            assert after["data"]["data"][: len(shown)] == shown and len(after["data"]["data"]) > len(shown)
-            before = after
+            await longer(wire, len(shown))
+            newer = (await client.ask("table_data", table="Stores"))["data"]["data"]
+            assert newer[: len(shown)] == shown and len(newer) > len(shown)
+            shown = newer
             assert "Stores" in (await client.ask("table_names_request"))["data"]
             await client.ask("deregister_tables", tables=["Flows", "NoSuch"])
         await wire.home.connection.dispatch(StopRun(workflow_id=RUN, mode=StopMode.KILL))
 
 
-def steps(wire):
-    return len(wire.home.table("Stores", workflow_id=RUN).rows)
+async def longer(wire, rows):
+    await wire.home.until(lambda: len(wire.home.table("Stores", workflow_id=RUN).rows) > rows)
 
 
 async def test_tables_that_every_run_has_are_listed_only_where_asked_and_are_always_there(tmp_path):
