@@ -38,5 +38,7 @@ class EchoPrinter:
         while (line := self._waiting.get()) is not None:
             try:
                 print(line, flush=True)
+            except UnicodeEncodeError:
+                print(ascii(line)[1:-1], flush=True)
             except (OSError, ValueError):
                 return

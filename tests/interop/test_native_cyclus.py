@@ -16,6 +16,7 @@ import pytest
 
 from cyclus_server import Client, engine_environment, real_cyclus, sim_xml
 from gateway_process import GatewayProcess
+from interop.clients import PANDAS, PANDAS_153, bin_dir
 
 ENGINE = "real Cyclus" if real_cyclus() else "stand-in for Cyclus"
 AFTER_LOAD = {
@@ -200,6 +201,26 @@ def test_without_an_engine_a_load_says_what_is_missing(tmp_path):
             assert watcher.ask("agent_annotations", spec=":agents:Source")["data"] is None
         findings = json.loads(gateway.cli("doctor", "--json", check=False).stdout)
         assert any("no Cyclus engine" in json.dumps(finding) for finding in findings if finding["level"] == "ok")
+
+
+@pytest.mark.parametrize("frames", [PANDAS_153, PANDAS], ids=lambda client: client.name)
+def test_frames_of_pandas_from_another_interpreter_give_the_same_rows(tmp_path, standin, frames):
+    tables = (
+        "Info", "Transactions", "Resources", "ExplicitInventoryCompact", "InfoExplicitInv", "AgentState_agents_SinkInfo", "InputFiles",
+    )  # fmt: skip
+    environment = {
+        **engine_environment(standin=True), "TRIPLANE__ENGINES__SIMULATION__CYCLUS__PYTHON": str(bin_dir(frames) / "python"),
+    }  # fmt: skip
+    define(standin, "alike", 4)
+    found = []
+    with GatewayProcess(tmp_path, environment=environment) as gateway:
+        define(gateway, "alike", 4)
+        for one in (standin, gateway):
+            with client(one, "alike") as watcher:
+                assert watcher.ask("load", input="alike")["params"] == {"status": "ok"}
+                sim = watcher.wait_for("Finish")[0]["SimId"]
+                found.append(json.dumps([watcher.rows(table) for table in tables]).replace(sim, "SIM"))
+    assert found[0] == found[1]
 
 
 def test_the_simulator_s_own_output_is_kept_where_the_config_says(tmp_path):

@@ -9,7 +9,7 @@ import uuid
 from itertools import count
 from typing import Any
 
-from cyclus.frames import Frame
+from cyclus.frames import appended
 
 agent_ids, resource_ids, transaction_ids = count(4), count(3, 4), count(0)
 AGENTS = {
@@ -61,7 +61,7 @@ class MemBack:
     """The memory backend: frames by table, as far as the registry says."""
 
     def __init__(self, registry: Any = True, fallback: Any = None) -> None:
-        self.cache: dict[str, Frame] = {}
+        self.cache: dict[str, Any] = {}
         self.fallback = fallback
         self._store_all = bool(registry)
 
@@ -84,8 +84,7 @@ class MemBack:
 
     def take(self, title: str, columns: list[str], rows: list[tuple[Any, ...]]) -> None:
         if self._store_all:
-            known = self.cache.get(title)
-            self.cache[title] = Frame(columns, [*(known._rows if known else []), *rows])
+            self.cache[title] = appended(self.cache.get(title), columns, rows)
 
 
 class Recorder:

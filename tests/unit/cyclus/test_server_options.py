@@ -1,10 +1,13 @@
 """The command line of `triplane cyclus-server`: what is taken, and what is refused with a reason."""
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from triplane_cyclus.server.actions import BadAction, parse_actions, parse_value
 from triplane_cyclus.server.options import parse_options
@@ -68,6 +71,26 @@ def test_whatever_is_no_literal_is_refused_and_never_run(text):
         parse_value(text, f"s={text}"[:100])
     assert "s=" in str(refused.value) and len(str(refused.value)) < 400
     assert seen == []
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_what_python_or_json_writes_is_read_back(value):
+    assert parse_value(repr(value), "x=") == value == parse_value(json.dumps(value), "x=")
+
+
+@given(st.text() | st.text(alphabet="[]{}()'\"\\,:=0123456789.eE+-_ abTrueNon\n#"))
+def test_any_text_is_a_value_or_refused_in_words(text):
+    try:
+        json.dumps(parse_value(text, f"x={text}"))
+    except BadAction as refused:
+        assert str(refused)
 
 
 def test_a_param_needs_an_action_before_it_and_a_name():
