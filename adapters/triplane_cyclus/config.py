@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from triplane.config.model import ConfigPath, setting
-from triplane_cyclus.events import REPEATABLE
+from triplane_cyclus.events import REPEATABLE, REQUESTS
 
 
 class CyclusConfig(BaseModel):
@@ -83,6 +83,14 @@ class CyclusConfig(BaseModel):
     table_cache_bytes: int = setting(
         64 << 20, "Texts of tables that were read lately, kept so that a growing table is not made anew.", unit="characters", ge=0
     )
+
+    @field_validator("initial_actions")
+    @classmethod
+    def _known(cls, actions: tuple[tuple[str, dict[str, Any]], ...]) -> tuple[tuple[str, dict[str, Any]], ...]:
+        for name, _ in actions:
+            if name not in REQUESTS:
+                raise ValueError(f"there is no action {name!r:.80}; there are {', '.join(sorted(REQUESTS))}")
+        return actions
 
     @field_validator("repeating_actions")
     @classmethod

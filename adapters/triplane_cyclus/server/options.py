@@ -8,9 +8,10 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from triplane_cyclus.events import REPEATABLE, REQUESTS
+from triplane.errors import RefusedInput
+from triplane_cyclus.events import REPEATABLE, REQUESTS, check_params
 from triplane_cyclus.server.actions import Action, BadAction, parse_actions
 
 DEFAULT_PORT = 4242
@@ -58,12 +59,14 @@ def parse_options(arguments: Sequence[str]) -> ServerOptions:
     given = _parser().parse_args(list(arguments))
     initial = parse_actions([*(given.initial_actions or []), *given.add_initial_actions])
     repeating = parse_actions([*(given.repeating_actions or []), *given.add_repeating_actions])
-    for name, _ in initial:
+    for name, params in initial:
         if name not in REQUESTS:
             raise BadAction(f"-i: there is no action {name!r:.60}; there are {', '.join(sorted(REQUESTS))}")
-    for name, _ in repeating:
+        _check(name, params)
+    for name, params in repeating:
         if name not in REPEATABLE:
             raise BadAction(f"-r: {name!r:.60} cannot be repeated after every step; {', '.join(sorted(REPEATABLE))} can")
+        _check(name, params)
     return ServerOptions(
         input_file=Path(given.input_file) if given.input_file else None,
         output_path=Path(given.output_path) if given.output_path else None,
@@ -76,6 +79,13 @@ def parse_options(arguments: Sequence[str]) -> ServerOptions:
         initial_actions=initial,
         config=Path(given.config) if given.config else None,
     )
+
+
+def _check(name: str, params: dict[str, Any]) -> None:
+    try:
+        check_params(REQUESTS[name], params)
+    except RefusedInput as error:
+        raise BadAction(f"{name}: {error.message}") from error
 
 
 class _Parser(argparse.ArgumentParser):

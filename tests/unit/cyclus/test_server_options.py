@@ -120,6 +120,12 @@ def test_actions_that_cannot_be_are_named_at_the_start(option, name):
         parse_options(["sim.json", option, name])
 
 
+@pytest.mark.parametrize("arguments", [["-i", "echo"], ["-i", "load", "n=1"], ["-r", "table_data"], ["-r", "sleep", "m=1"]])
+def test_params_that_an_action_does_not_have_are_told_at_the_start(arguments):
+    with pytest.raises(BadAction, match=r"^(echo|load|table_data|sleep): params\.\w+ is"):
+        parse_options(["sim.json", *arguments])
+
+
 def test_the_defaults_are_the_original_s():
     options = parse_options([])
     assert (options.host, options.port, options.threads, options.debug, options.strict_port) == ("localhost", 4242, 16, False, False)
