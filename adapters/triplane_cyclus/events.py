@@ -76,6 +76,7 @@ class MessageEvent:
 
 
 TASKS = Param({**TEXT_OR_TEXTS, "maxItems": 1_000}, "Task globs: cycle/name[:state].", needed=True)
+FLOW = Param(TEXT_OR_TEXTS, "Numbers of flows as texts, or `new`, `none` or `all` alone; else all active ones.", default=[])
 TABLES = Param({**TEXT_OR_TEXTS, "maxItems": 1_000}, "Names of tables.", needed=True)
 CONDITIONS: Schema = {
     "type": "array",
@@ -149,6 +150,20 @@ REQUESTS: Mapping[str, RequestEvent] = {
             (*STEERING, "nothing_matched", "invalid_fields"), extra=True, source="section 9",
         ),
         RequestEvent(
+            "remove", "Forget that tasks ran, or are to run; jobs that run are killed.", {"tasks": TASKS, "flow": FLOW}, "remove",
+            (*STEERING, "nothing_matched", "invalid_fields"), extra=True, source="section 9",
+        ),
+        RequestEvent(
+            "set", "Let outputs of tasks count as given, or their prerequisites as met.",
+            {
+                "tasks": TASKS,
+                "outputs": Param(TEXT_OR_TEXTS, "Labels; neither these nor prerequisites: what the graph requires.", default=[]),
+                "prerequisites": Param(TEXT_OR_TEXTS, "`cycle/task[:output]`, `xtrigger/label`, or `all` alone.", default=[]),
+                "flow": FLOW,
+            },
+            "set", (*STEERING, "nothing_matched", "invalid_fields"), extra=True, source="section 9",
+        ),
+        RequestEvent(
             "set_repeating_actions", "Replace what is announced to all watchers after every time step.",
             {"actions": Param(ACTIONS, "[event, params] pairs of repeatable requests.", needed=True)}, "set_repeating_actions",
             STEERING, extra=True, source="section 6",
@@ -193,7 +208,7 @@ REQUESTS: Mapping[str, RequestEvent] = {
         ),
         RequestEvent("table_names_request", "Names of the run's tables.", answer="table_names", errors=NOT_OURS, repeatable=True),
         RequestEvent(
-            "trigger", "Run tasks now, whatever they wait for.", {"tasks": TASKS}, "trigger",
+            "trigger", "Run tasks now, whatever they wait for.", {"tasks": TASKS, "flow": FLOW}, "trigger",
             (*STEERING, "nothing_matched", "invalid_fields", "cannot_now"), extra=True, source="section 9",
         ),
         RequestEvent("unpause", "Let the run go on.", errors=STEERING),
@@ -240,6 +255,8 @@ MESSAGES: Mapping[str, MessageEvent] = {
             "registry", "The registered tables, sorted; `all` where it is empty because every table is kept.", NULL, TEXTS,
             told=("asker", "all"), more={"all": {"const": True}},
         ),
+        MessageEvent("remove", "The tasks that were removed.", _STEERED, TEXTS, source="section 9"),
+        MessageEvent("set", "The tasks that were set.", _STEERED, TEXTS, source="section 9"),
         MessageEvent("release", "The tasks that were released.", _STEERED, TEXTS, source="section 9"),
         MessageEvent(
             "run_finished", "The run is closed.", _record(**RUN_ID), _record(status=TEXT, reason=_either(TEXT)), told=("opted",),

@@ -10,8 +10,10 @@ from triplane.commands import (
     PollTasks,
     RegisterTables,
     ReleaseTasks,
+    RemoveTasks,
     ResumeRun,
     SetRepeatingActions,
+    SetTasks,
     StopGateway,
     StopMode,
     StopRun,
@@ -28,7 +30,8 @@ from triplane_cyclus.reading import registry_frame
 NO_RUN_CODES = frozenset({"workflow_not_found", "run_closed"})
 
 _TASK_COMMANDS: dict[str, type[TaskCommand]] = {
-    "hold": HoldTasks, "kill": KillTasks, "poll": PollTasks, "release": ReleaseTasks, "trigger": TriggerTasks,
+    "hold": HoldTasks, "kill": KillTasks, "poll": PollTasks, "release": ReleaseTasks, "remove": RemoveTasks, "set": SetTasks,
+    "trigger": TriggerTasks,
 }  # fmt: skip
 
 
@@ -90,9 +93,10 @@ def set_repeating_actions(message: Message, place: Place, config: CyclusConfig) 
 
 
 def steer_tasks(message: Message, place: Place, config: CyclusConfig) -> Plan:
-    """Hold, release, trigger, kill or poll tasks; an engine that has none of that says so."""
-    globs = _texts(message.params["tasks"], "tasks")
-    command = _TASK_COMMANDS[message.event](**place.address, task_globs=globs)
+    """Hold, release, trigger, set, remove, kill or poll tasks; an engine that has none of that says so."""
+    chosen = {name: _texts(value, name) for name, value in message.params.items()}
+    globs = chosen.pop("tasks")
+    command = _TASK_COMMANDS[message.event](**place.address, task_globs=globs, **chosen)
 
     def answer(value: Any, ask: Ask) -> str:
         return encode(message.event, {"tasks": list(globs)}, value, message.echoed)
