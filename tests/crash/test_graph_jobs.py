@@ -10,7 +10,7 @@ import pytest
 
 from gateway_process import GatewayProcess
 
-SLICE_S = (0.3, 2.0)
+SLICE_S = (0.2, 1.5)
 COMPLETES_S = 90.0
 
 GRAPH = """
@@ -57,7 +57,7 @@ def kill_and_complete(home: Path, cycles: int, width: int, kills: int, seed: int
 
 @pytest.mark.timeout(240)
 def test_a_gateway_that_is_killed_loses_no_job_and_runs_none_twice(tmp_path: Path):
-    ran = kill_and_complete(tmp_path, cycles=4, width=8, kills=6, seed=1)
+    ran = kill_and_complete(tmp_path, cycles=4, width=8, kills=10, seed=1)
     assert set(ran.values()) == {1}
     assert len(ran) == 40 and all(job.endswith("/01") for job in ran)
 

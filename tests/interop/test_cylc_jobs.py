@@ -131,3 +131,13 @@ def test_a_message_by_hand_over_the_wire_is_like_the_jobs_own(gateway):
     query = json.dumps({"request_string": "{ jobs { messages } }"})
     assert "by hand" in cylc(gateway, "client", "demo", "graphql", stdin=query).stdout
     cylc(gateway, "stop", "--kill", "demo")
+
+
+def test_the_real_cat_log_shows_every_file_of_a_job(gateway):
+    gateway.cli("start", "graph:chain", "--id", "demo")
+    until("the run is completed", lambda: status_of(gateway, "demo") == "completed")
+    shown = {letter: cylc(gateway, "cat-log", "-f", letter, "demo//1/first") for letter in "joesa"}
+    assert {letter: done.returncode for letter, done in shown.items()} == dict.fromkeys("joesa", 0), shown
+    assert shown["j"].stdout.startswith("#!/bin/bash -l\n") and "CYLC_JOB_EXIT=SUCCEEDED" in shown["s"].stdout
+    assert "CUSTOM - half way" in shown["o"].stdout and "WARNING - low on disk" in shown["e"].stdout
+    assert "[jobs-submit ret_code] 0" in shown["a"].stdout

@@ -124,7 +124,7 @@ def test_jobs_are_found_again_after_a_kill_and_run_once(cluster):
 
 def test_what_slurm_refuses_is_a_failed_submission_that_says_why(cluster):
     _, gateway = cluster
-    start(gateway, "refused", "a:submit-failed? => b", "true", "[[[directives]]]\n--nodes = 99\n")
+    start(gateway, "refused", "a:submit-failed? => b", "true", "[[[directives]]]\n--partition = nowhere\n")
     view = until(cluster, "refused", "the submission has failed", lambda view: state_of(view, "a") == "submit-failed")
     history = json.loads(gateway.cli("show", "refused", "--history", "--json").stdout)
     (reason,) = {event["data"]["reason"] for event in history if event["data"].get("task") == "1/a" and "reason" in event["data"]}

@@ -52,6 +52,7 @@ begin() {
     fi
     if id=$(runner_submit </dev/null 2>>job-activity.log) && id=$(echo "$id" | tail -n 1) && [ -n "$id" ]; then
         printf 'CYLC_JOB_ID=%s\nCYLC_JOB_RUNNER_SUBMIT_TIME=%s\n' "$id" "$(now)" >>job.status
+        printf '[jobs-submit ret_code] 0\n[jobs-submit out] %s|%s\n' "$(now)" "$id" >>job-activity.log
         say "$index" id "$id"
     else
         say "$index" failed "$RUNNER refused the job: $(tail -n 1 job-activity.log)"

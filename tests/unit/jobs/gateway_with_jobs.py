@@ -11,6 +11,7 @@ from triplane.config.model import Config, model_for
 from triplane.engines.graph import GraphEngine
 from triplane.gateway import Gateway
 from triplane.jobs.platforms import PlatformSettings
+from triplane.jobs.runner import JobRunner
 from triplane.jobs.service import JobService
 from triplane.jobs.tracking import TrackingMethod
 from triplane.queries import RunView
@@ -38,13 +39,14 @@ class GatewayWithJobs:
         self._data.mkdir(exist_ok=True)
         self._methods = methods
         self._platforms = platforms or {"localhost": QUICK}
+        self.runners: dict[str, JobRunner] = {}
 
     async def __aenter__(self) -> Self:
         settings: Config = model_for({}, {}, PlatformSettings).model_validate(
             {"jobs": {"run_dir": str(self.run_dir)}, "adapters": {}, "engines": {}, "platforms": {}}
         )
         self._store = open_store(self._data)
-        self.jobs = JobService(self.run_dir, self._platforms)
+        self.jobs = JobService(self.run_dir, self._platforms, self.runners)
         self.gateway = Gateway(
             self._store,
             {"graph": GraphEngine()},

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,13 @@ class Job:
             "scripts": scripts, "environment": {}, "families": ["FAM", "root"], "flow_nums": "[1]",
             "initial": "1", "final": "9", "utc_mode": True, **spec,
         }  # fmt: skip
-        write_job(self.place, job_script(JobContext(self.place, "demo", "origin", "poll", command, {}, whole)))
+        self._context = JobContext(self.place, "demo", "origin", "poll", command, {}, whole)
+        write_job(self.place, job_script(self._context))
+
+    def write_again(self, **settings: Any) -> None:
+        """Write the script anew, with what the job's runner or platform says."""
+        (self.place.directory / "job").unlink()
+        write_job(self.place, job_script(replace(self._context, **settings)))
 
     def run(self, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -125,3 +132,34 @@ def test_a_message_command_that_is_not_there_loses_nothing(tmp_path: Path):
     job = Job(tmp_path, {"script": "true"}, ("/nowhere/triplane", "message"))
     assert job.run().returncode == 0
     assert job.status["CYLC_JOB_EXIT"] == "SUCCEEDED"
+
+
+def test_a_script_that_its_runner_was_given_twice_runs_once_and_again_only_as_the_same_job(tmp_path: Path):
+    job = Job(tmp_path, {"script": "echo ran"})
+    job.write_again(identity="${QUEUE_ID}")
+    assert "ran" in job.run(QUEUE_ID="7").stdout
+    second = job.run(QUEUE_ID="8")
+    assert second.stdout == "" and second.returncode == 0
+    assert "ran" in job.run(QUEUE_ID="7").stdout, "its runner may start it again after taking it off its machine"
+
+
+def test_a_vacated_job_drops_what_it_wrote_and_says_so(tmp_path: Path):
+    job = Job(tmp_path, {"script": "kill -USR1 $$; sleep 5"})
+    job.write_again(vacation_signals=("USR1",))
+    assert job.run().returncode == 1
+    text = job.place.status.read_text()
+    assert "CYLC_JOB_" not in text and "|WARNING|vacated/USR1" in text
+
+
+def test_an_environment_filter_a_work_directory_and_a_calendar_are_as_the_task_says(tmp_path: Path):
+    outcome = Job(
+        tmp_path,
+        {"script": 'echo "${A-none} ${B-none} ${C-none}"; basename "$PWD"; echo "$ISODATETIMECALENDAR $CYLC_TASK_TRY_NUMBER"'},
+        environment={"A": "1", "B": "2", "C": "3"},
+        environment_include=("A", "B"),
+        environment_exclude=("B",),
+        work_sub_directory="shared/$CYLC_TASK_CYCLE_POINT",
+        cycling_mode="360day",
+        try_number=3,
+    ).run()
+    assert outcome.stdout.splitlines() == ["1 none none", "3", "360day 3"]
