@@ -1,7 +1,7 @@
 """All clients that watch one workflow: what is announced to every one of them is made once."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -15,6 +15,7 @@ from triplane_cyclus.client import Client
 from triplane_cyclus.deltas import finished_frame, status_frame
 from triplane_cyclus.events import REQUESTS, check_params
 from triplane_cyclus.frames import echo_frame, error_frame
+from triplane_cyclus.framing import Announcement
 from triplane_cyclus.plans import Outlook, Place
 from triplane_cyclus.reading import find_run, registry_frame, table_names_frame
 from triplane_cyclus.tabledata import table_data_pages
@@ -89,10 +90,10 @@ class Channel:
             case "WorkflowFailed" | "WorkflowCancelled" | "WorkflowTerminated" if event.data.get("loaded") is False:
                 self._loaded(run.run_id, event.data.get("message") or f"the run was {run.status} before it was loaded")
             case "RegistrySet":
-                text = registry_frame(self._connection.query, self.place, {})
+                announcement = Announcement([(registry_frame(self._connection.query, self.place, {}), None)])
                 for client in tuple(self.clients):
                     if not client.take_announcement("registry"):
-                        client.push(text)
+                        client.announce(announcement)
             case "StepCompleted":
                 self._repeat()
 
@@ -104,6 +105,7 @@ class Channel:
         """Carry out the run's repeating actions once, and show everybody what they gave."""
         view = find_run(self._connection.query, self.place)
         actions = view.detail.options.get("repeating_actions", []) if view is not None else []
+        said: list[tuple[str, str | None]] = []
         for name, params in actions:
             make = _REPEATABLE.get(name)
             if make is not None:
@@ -113,9 +115,24 @@ class Channel:
                     self._reading[key] = True
                 else:
                     self._reading[key] = False
-                    self._turn_page(key, name, params, make(self, params))
+                    self._turn_page(key, name, params, make(self, params), said)
+        self._say(said)
 
-    def _turn_page(self, key: str, name: str, params: Mapping[str, Any], pages: Iterator[str | None]) -> None:
+    def _say(self, messages: Sequence[tuple[str, str | None]]) -> None:
+        if messages:
+            announcement = Announcement(messages)
+            for client in tuple(self.clients):
+                client.announce(announcement)
+
+    def _turn_page(
+        self,
+        key: str,
+        name: str,
+        params: Mapping[str, Any],
+        pages: Iterator[str | None],
+        said: list[tuple[str, str | None]] | None = None,
+    ) -> None:
+        """Read on in a repeated table; what comes of it is added to `said`, or said at once where that is over."""
         # Only the newest rows are worth waiting for; every echo was said.
         replaces = key if name != "echo" else None
         try:
@@ -127,8 +144,10 @@ class Channel:
             self._loop.call_soon(self._turn_page, key, name, params, pages)
             return
         again = self._reading.pop(key)
-        for client in tuple(self.clients):
-            client.push(text, replaces)
+        if said is not None:
+            said.append((text, replaces))
+        else:
+            self._say([(text, replaces)])
         if again and self.clients:
             self._reading[key] = False
             self._turn_page(key, name, params, _REPEATABLE[name](self, params))

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from pydantic import ValidationError
@@ -16,6 +16,7 @@ from triplane_cyclus.beginning import loaded_frame
 from triplane_cyclus.config import CyclusConfig
 from triplane_cyclus.deltas import delta_frame, gap_frame
 from triplane_cyclus.frames import error_frame, heartbeat
+from triplane_cyclus.framing import Announcement, frame
 from triplane_cyclus.outbox import Outbox
 from triplane_cyclus.plans import HangUp, Load, Outlook, Place, Plan, Read, ReadPages, Say, Sleep, Submit
 from triplane_cyclus.resuming import Replay
@@ -26,6 +27,14 @@ log = structlog.get_logger(room="cyclus")
 GOING_AWAY = 1001
 TRY_AGAIN_LATER = 1013
 HEARTBEAT = "heartbeat"
+
+
+class Direct(Protocol):
+    """A socket to write to without waiting."""
+
+    def has_room(self) -> bool: ...
+
+    def write(self, data: bytes) -> None: ...
 
 
 class _Slot:
@@ -50,7 +59,7 @@ class Client:
     Attributes:
         closing: (code, reason) once the connection is to be closed.
         on_cut: called when the client is closed because it does not read.
-        direct: sends a frame at once, or says that it cannot; None while frames have to wait for others.
+        direct: a socket that frames can be written to at once; None while they have to wait for others, or be compressed.
         replay, session_name: where the client can be resumed, what was sent to it and its id.
         attached: whether somebody is there to read.
         outlook: shared by all clients of a workflow.
@@ -62,7 +71,7 @@ class Client:
         self.outbox = Outbox(config.send_queue, config.send_queue_bytes)
         self.closing: tuple[int, str] | None = None
         self.on_cut: Callable[[], None] | None = None
-        self.direct: Callable[[str], bool] | None = None
+        self.direct: Direct | None = None
         self._room: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._slots: deque[_Slot] = deque()
@@ -283,12 +292,22 @@ class Client:
 
     def push(self, text: str, replaces: str | None = None) -> None:
         """Send a frame when its turn comes; a client that does not read is closed, and it alone."""
-        if self.closing is not None or (self.direct is not None and self.direct(text)):
-            return
-        if not self.outbox.put(text, replaces):
+        direct = self.direct
+        if direct is not None and direct.has_room():
+            direct.write(frame(self.outgoing(text)))
+        elif self.closing is None and not self.outbox.put(text, replaces):
             self.close(TRY_AGAIN_LATER, "too many messages wait to be read; read faster or ask for less")
             if self.on_cut is not None:
                 self.on_cut()
+
+    def announce(self, announcement: Announcement) -> None:
+        """Send what all are told."""
+        direct = self.direct
+        if direct is not None and self.replay is None and direct.has_room():
+            direct.write(announcement.frames)
+            return
+        for text, replaces in announcement.messages:
+            self.push(text, replaces)
 
     def _beat(self) -> None:
         if self.attached:
@@ -350,6 +369,7 @@ class Client:
         """Close the connection once what waits is sent (unless the client does not read)."""
         if self.closing is None:
             self.closing = (code, reason[:120])
+            self.direct = None
             self._make_room()
             self.outbox.close()
 

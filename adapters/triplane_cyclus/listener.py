@@ -25,7 +25,6 @@ from triplane_cyclus.deltas import gap_frame, session_frame
 from triplane_cyclus.desk import Desk
 from triplane_cyclus.echoes import EchoPrinter
 from triplane_cyclus.frames import error_frame
-from triplane_cyclus.framing import Framer
 from triplane_cyclus.http_server import HttpServer
 from triplane_cyclus.plans import Place
 from triplane_cyclus.reading import find_run
@@ -68,7 +67,6 @@ class Listener:
         self._visits: dict[Client, Visit] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._resumables = Resumables(config)
-        self._framer = Framer()
         self._stopping = False
 
     async def start(self) -> None:
@@ -176,7 +174,7 @@ class Listener:
             # A client that came back goes on with the connection that it had.
             if client is None or client.connection is not connection:
                 await connection.close()
-        await self._attend(Visit(self._gateway, request, ws, client, self._framer), preamble)
+        await self._attend(Visit(self._gateway, request, ws, client), preamble)
         return ws
 
     def _health(self) -> web.Response:

@@ -10,7 +10,6 @@ from aiohttp import WSMsgType, web
 from triplane.gateway import Gateway
 from triplane.limits import TokenBucket
 from triplane_cyclus.client import GOING_AWAY, Client
-from triplane_cyclus.framing import Framer
 
 log = structlog.get_logger(room="cyclus")
 
@@ -19,7 +18,7 @@ TURN_MESSAGES = 32
 TOO_FAST_S = 0.01
 """How long nothing is read from a client that sends too fast."""
 DIRECT_BYTES = 1 << 16
-"""As long as no more than this waits in a socket's buffer, a frame is written to it at once."""
+"""As long as no more than this waits in a socket's buffer, frames are written to it at once."""
 CLOSE_S = 1.0
 """How long a client may take to read a close frame before its connection is cut."""
 RESUMED_ELSEWHERE = (1008, "resumed on another connection")
@@ -33,10 +32,9 @@ class Visit:
         superseded: the client was resumed on another one.
     """
 
-    def __init__(
-        self, gateway: Gateway, request: web.BaseRequest, ws: web.WebSocketResponse, client: Client, framer: Framer
-    ) -> None:
-        self._gateway, self._request, self._ws, self.client, self._framer = gateway, request, ws, client, framer
+    def __init__(self, gateway: Gateway, request: web.BaseRequest, ws: web.WebSocketResponse, client: Client) -> None:
+        self._gateway, self._ws, self.client = gateway, ws, client
+        self._transport = request.transport
         self._writer: asyncio.Task[None] | None = None
         self._over = False
         self.superseded = False
@@ -50,7 +48,12 @@ class Visit:
         self.client.on_cut = self.cut
         self.client.outbox.on_change = self._write_soon
         self._writer = asyncio.get_running_loop().create_task(self._write(preamble))
-        await self._read(messages_per_s)
+        try:
+            await self._read(messages_per_s)
+        finally:
+            # No message may follow a close frame.
+            if not self.superseded:
+                self.client.direct = None
 
     def _write_soon(self) -> None:
         if self._writer is None and not self._over:
@@ -85,20 +88,22 @@ class Visit:
             if not client.outbox.ended:
                 self._writer = None
                 if not ws.compress:
-                    client.direct = self._send_now
+                    client.direct = self
                 return
         except (ConnectionError, RuntimeError) as error:
             log.debug("client_gone", peer=client.connection.peer, reason=str(error))
         self._over = True
         await self._close(*(client.closing or (GOING_AWAY, "")))
 
-    def _send_now(self, text: str) -> bool:
-        """Write a frame, if the socket takes it and nothing else is on its way; for that no task needs to wake."""
-        transport = self._request.transport
-        if transport is None or transport.is_closing() or self._ws.closed or transport.get_write_buffer_size() > DIRECT_BYTES:
-            return False
-        transport.write(self._framer.frame(self.client.outgoing(text)))
-        return True
+    def has_room(self) -> bool:
+        """Whether a frame can be written at once: little waits in the socket's buffer."""
+        transport = self._transport
+        return transport is not None and transport.get_write_buffer_size() <= DIRECT_BYTES and not transport.is_closing()
+
+    def write(self, data: bytes) -> None:
+        """Write frames past the outbox, for which no task needs to wake."""
+        assert self._transport is not None
+        self._transport.write(data)
 
     @property
     def may_return(self) -> bool:
@@ -137,9 +142,10 @@ class Visit:
 
     async def _close_and_abort(self, code: int, reason: str) -> None:
         await self._close(code, reason)
-        if self._request.transport is not None:
-            self._request.transport.abort()
+        if self._transport is not None:
+            self._transport.abort()
 
     async def _close(self, code: int, reason: str) -> None:
+        self._over = True
         with suppress(asyncio.TimeoutError, ConnectionError, RuntimeError):
             await asyncio.wait_for(self._ws.close(code=code, message=reason.encode()), CLOSE_S)
