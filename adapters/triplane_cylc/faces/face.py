@@ -14,6 +14,7 @@ from triplane.queries import RunView
 from triplane_cylc.datastore import FaceIdentity, FaceStore
 from triplane_cylc.faces.directory import FaceDirectory
 from triplane_cylc.faces.keys import FaceKeys, KeyPair
+from triplane_cylc.faces.putoff import MOST, merged
 from triplane_cylc.frames import encode_error
 from triplane_cylc.mutations import Target
 from triplane_cylc.session import Session
@@ -42,6 +43,7 @@ class Face:
         self.identity: FaceIdentity | None = None
         self._store: FaceStore | None = None
         self._cursor = 0
+        self._put_off: list[Delta] = []
         self._targets = {public.decode("ascii"): target for target, public in keys.allowed.items()}
         self._access: dict[str, frozenset[str]] = {}
         self._sessions: dict[str, Session] = {}
@@ -50,6 +52,7 @@ class Face:
     @property
     def store(self) -> FaceStore | None:
         """What is shown; None before `show` and after `close`."""
+        self.catch_up()
         return self._store
 
     def session_of(self, connection: Connection) -> Session | None:
@@ -103,6 +106,7 @@ class Face:
 
     def receive(self, body: bytes | None, user_id: str) -> bytes | Awaitable[bytes]:
         """The reply to one request of the key `user_id`, now or after its commit."""
+        self.catch_up()
         session = self._sessions.get(user_id)
         if session is None:
             try:
@@ -117,8 +121,26 @@ class Face:
         """The reply to a request that too many others are ahead of."""
         return _BUSY
 
+    def put_off(self, delta: Delta) -> bool:
+        """Keep a delta for `catch_up`; returns whether it is the first one kept."""
+        self._put_off.append(delta)
+        if len(self._put_off) > MOST:
+            self.catch_up()
+        return len(self._put_off) == 1
+
+    def catch_up(self) -> None:
+        """Show what was put off. Nothing else is shown, and nobody gets the whole state, before that."""
+        deltas, self._put_off = [delta for delta in self._put_off if delta.cursor > self._cursor], []
+        if deltas:
+            self._absorb(merged(deltas))
+            self.publish()
+
     def absorb(self, delta: Delta) -> None:
         """Take in a delta of the run; one that the store already holds is skipped."""
+        self.catch_up()
+        self._absorb(delta)
+
+    def _absorb(self, delta: Delta) -> None:
         if delta.cursor > self._cursor and self._store is not None:
             self._cursor = delta.cursor
             self.run = delta.run

@@ -28,6 +28,7 @@ from triplane_cylc.faces.directory import FaceDirectory, NotOurDirectory, find_m
 from triplane_cylc.faces.face import Face
 from triplane_cylc.faces.keys import KeyPair
 from triplane_cylc.faces.policy import Priority, due, is_delayed, is_exposed, priority, shutdown_reason
+from triplane_cylc.faces.putoff import PUT_OFF_S, may_wait
 from triplane_cylc.transport.ports import NoFreePort
 
 TICK_S: Final = 0.2
@@ -177,7 +178,10 @@ class FaceManager:
     def _take(self, delta: Delta, touched: dict[str, Face]) -> None:
         run = delta.run
         face = self.faces.get(run.run_id)
-        if face is not None:
+        if face is not None and may_wait(delta):
+            if face.put_off(delta):
+                asyncio.get_running_loop().call_later(PUT_OFF_S, self._catch_up, face)
+        elif face is not None:
             try:
                 face.absorb(delta)
             except Exception:
@@ -188,6 +192,13 @@ class FaceManager:
             self._consider(run)
         if delta.closed:
             self._run_closed(run)
+
+    def _catch_up(self, face: Face) -> None:
+        try:
+            face.catch_up()
+        except Exception:
+            log.exception("cylc_delta_not_shown", workflow_id=face.run.workflow_id)
+            self._refresh(face)
 
     def _run_closed(self, run: Run) -> None:
         self._young.pop(run.run_id, None)
