@@ -12,7 +12,7 @@ from triplane_control.client import ControlClient
 from triplane_control.commanding import AsJson, ConfigFile, Namespace, gateway, print_json
 from triplane_control.following import wait_until_closed
 from triplane_control.packing import CannotPack, definition_in, pack
-from triplane_control.presenting import print_event, print_runs, print_view, summary
+from triplane_control.presenting import print_event, print_runs, print_submission, print_view, summary
 
 app = App(name="control", help="Start and steer workflows on a running gateway.")
 app.command("triplane_control.tabulating:tables", name="tables")
@@ -161,15 +161,19 @@ def show(
     *,
     run: Annotated[str | None, Parameter(help="A run's id; else the newest run.")] = None,
     history: Annotated[bool, Parameter(negative="", help="Print its history instead.")] = False,
+    reference: Annotated[bool, Parameter(negative="", help="Print a line for each of a graph's submissions instead.")] = False,
     namespace: Namespace = "default",
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one workflow: how it stands and its tasks, or with --history what happened."""
+    """Show one workflow: how it stands and its tasks, or with --history what happened.
+
+    With --reference, a line for each submission in order: `CYCLE/NAME -triggered off ['CYCLE/NAME', …] in flow N`.
+    """
     with gateway(config) as client:
         named = {"namespace": namespace, "workflow_id": workflow_id, "run_id": run}
-        if history:
-            _show_history(client, named, as_json)
+        if history or reference:
+            _show_history(client, named, as_json, reference)
             return
         view = client.ask("describe_run", **named)
     if as_json:
@@ -178,16 +182,20 @@ def show(
         print_view(view)
 
 
-def _show_history(client: ControlClient, named: dict[str, Any], as_json: bool) -> None:
+def _show_history(client: ControlClient, named: dict[str, Any], as_json: bool, reference: bool) -> None:
     after = 0
     events: list[dict[str, Any]] = []
     while True:
         page = client.ask("read_history", **named, after=after, limit=1_000)
+        found = [event for event in page["events"] if not reference or event["name"] == "JobPrepared"]
         if as_json:
-            events.extend(page["events"])
+            events.extend(found)
         else:
-            for event in page["events"]:
-                print_event(event)
+            for event in found:
+                if reference:
+                    print_submission(event["data"])
+                else:
+                    print_event(event)
         if not page["events"] or page["events"][-1]["seq"] >= page["total"]:
             break
         after = page["events"][-1]["seq"]

@@ -103,6 +103,12 @@ def print_event(event: dict[str, Any]) -> None:
     print(visible(line).plain)
 
 
+def print_submission(data: dict[str, Any]) -> None:
+    """One submission of a graph's task, as the real scheduler's reference log has it."""
+    flows = ",".join(map(str, data["flows"])) or "none"
+    print(visible(f"{data['task']} -triggered off {data['triggered_off']} in flow {flows}").plain)
+
+
 def summary(run: dict[str, Any], tasks: Iterable[dict[str, Any]]) -> str:
     """A run in one line: its status, and how many tasks are in which state."""
     counts = Counter(task["state"] for task in tasks)

@@ -7,19 +7,27 @@ that the real scheduler would accept and then find impossible is refused here wi
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from triplane.commands import (
+    Broadcast,
     Command,
     HoldTasks,
     KillTasks,
     PauseRun,
     PollTasks,
     ReleaseTasks,
+    ReloadRun,
+    RemoveTasks,
     ReportJob,
     ResumeRun,
+    ScheduleStop,
+    SendExternalTrigger,
+    SetHoldPoint,
+    SetTasks,
     StopMode,
     StopRun,
     TriggerTasks,
@@ -58,10 +66,15 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A mutation as the command to send and the words for when it is committed."""
+    """A mutation as the command to send and the words for when it is committed.
+
+    Attributes:
+        accepted: what clients are told; or `answer`, what they are told instead, made of the command's reply.
+    """
 
     command: Command
     accepted: str
+    answer: Callable[[Any], Any] | None = None
 
 
 def plan(name: str, args: Args, target: Target) -> Planned:
@@ -90,6 +103,11 @@ def accepted_row(workflow_id: str, text: str) -> dict[str, Any]:
     return {"id": workflow_id, "response": [True, text]}
 
 
+def answered_row(workflow_id: str, answer: Any) -> dict[str, Any]:
+    """The result row of a mutation that says more than that it was accepted."""
+    return {"id": workflow_id, "response": answer}
+
+
 def refused_row(workflow_id: str, text: str) -> dict[str, Any]:
     """The result row of a mutation that was turned down; clients print the text and exit with 1."""
     return {"id": workflow_id, "response": [False, text]}
@@ -115,14 +133,12 @@ def check_task_ids(tasks: list[str]) -> tuple[str, ...]:
 
 
 def check_flow(flow: list[str], flow_wait: bool) -> None:
-    """Check the flow arguments of `trigger`.
+    """Check the flow arguments of `trigger` and `set`.
 
     Raises:
-        Refused: not flow values, not to be combined, or flows this gateway does not keep.
+        Refused: not flow values, or not to be combined.
     """
     if flow in ([], ["all"]):
-        if flow_wait:
-            raise Refused("trigger --wait is not supported by this gateway: a run has one flow")
         return
     for value in flow:
         if value not in ("new", "none") and not value.isdecimal():
@@ -132,8 +148,6 @@ def check_flow(flow: list[str], flow_wait: bool) -> None:
             raise Refused(f"Cannot combine --flow={value} with other flow values")
         if value in flow and flow_wait:
             raise Refused("--wait is not compatible with --flow=new or --flow=none")
-    if flow != ["1"]:
-        raise Refused(f"--flow={flow[0]} is not supported by this gateway: a run has one flow, 1")
 
 
 def _pause(args: Args, target: Target) -> Planned:
@@ -145,13 +159,26 @@ def _resume(args: Args, target: Target) -> Planned:
 
 
 def _stop(args: Args, target: Target) -> Planned:
-    for name, option in (("cyclePoint", "at a cycle point"), ("clockTime", "at a time"), ("task", "after a task")):
-        if args.get(name) is not None:
-            raise Refused(f"stopping {option} is not supported by this gateway")
     if args.get("flowNum") is not None:
-        raise Refused("stopping one flow is not supported by this gateway: a run has one flow")
+        return _queued(ScheduleStop(**target.fields(), flow=args["flowNum"]))
+    if args.get("cyclePoint") is not None:
+        return _queued(ScheduleStop(**target.fields(), point=args["cyclePoint"]))
+    if args.get("clockTime") is not None:
+        return _queued(ScheduleStop(**target.fields(), at=_seconds(args["clockTime"])))
+    if args.get("task") is not None:
+        (task,) = check_task_ids([args["task"]])
+        return _queued(ScheduleStop(**target.fields(), task=task))
     mode = args.get("mode") or "Clean"
     return _queued(StopRun(**target.fields(), mode=STOP_MODES[mode]))
+
+
+def _seconds(text: str) -> float:
+    """A wall-clock time in ISO 8601, in UTC where it names no time zone."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Refused(f"{text[:100]!r} is not a date and time such as 2030-01-31T12:00Z") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _hold(args: Args, target: Target) -> Planned:
@@ -163,8 +190,11 @@ def _release(args: Args, target: Target) -> Planned:
 
 
 def _release_all(args: Args, target: Target) -> Planned:
-    # What `cylc release --all` sends: there is no hold point here to remove, so all that it does is release.
-    return _queued(ReleaseTasks(**target.fields(), task_globs=("*",)))
+    return _queued(ReleaseTasks(**target.fields(), task_globs=("*",), forget_hold_point=True))
+
+
+def _hold_after(args: Args, target: Target) -> Planned:
+    return _queued(SetHoldPoint(**target.fields(), point=args["point"]))
 
 
 def _kill(args: Args, target: Target) -> Planned:
@@ -175,12 +205,69 @@ def _poll(args: Args, target: Target) -> Planned:
     return _queued(PollTasks(**target.fields(), task_globs=check_task_ids(args["tasks"])))
 
 
+def _flows(args: Args) -> dict[str, Any]:
+    """The fields of commands that say which flows are meant.
+
+    Raises:
+        Refused: they do not say it well.
+    """
+    flow = [str(one) for one in args.get("flow") or []]
+    check_flow(flow, bool(args.get("flowWait")))
+    return {
+        "flow": () if flow == ["all"] else tuple(flow),
+        "flow_wait": bool(args.get("flowWait")),
+        "flow_description": args.get("flowDescr") or "",
+    }
+
+
 def _trigger(args: Args, target: Target) -> Planned:
     globs = check_task_ids(args["tasks"])
-    check_flow(args.get("flow") or [], bool(args.get("flowWait")))
+    fields = _flows(args)
     if args.get("onResume"):
         raise Refused("trigger --on-resume is not supported by this gateway: trigger after resuming")
-    return _queued(TriggerTasks(**target.fields(), task_globs=globs))
+    return _queued(TriggerTasks(**target.fields(), task_globs=globs, **fields))
+
+
+def _set(args: Args, target: Target) -> Planned:
+    globs = check_task_ids(args["tasks"])
+    fields = _flows(args)
+    outputs, prerequisites = args.get("outputs") or [], args.get("prerequisites") or []
+    if outputs and prerequisites:
+        raise Refused("Use --prerequisite or --output, not both.")
+    return _queued(
+        SetTasks(**target.fields(), task_globs=globs, outputs=tuple(outputs), prerequisites=tuple(prerequisites), **fields)
+    )
+
+
+def _remove(args: Args, target: Target) -> Planned:
+    globs = check_task_ids(args["tasks"])
+    flow = [str(one) for one in args.get("flow") or []]
+    if not all(one.isdecimal() for one in flow) and flow != ["all"]:
+        raise Refused("Flow values must be integers")
+    if args.get("noSpawn"):
+        raise Refused("remove --no-spawn is not supported by this gateway")
+    return _queued(RemoveTasks(**target.fields(), task_globs=globs, flow=() if flow == ["all"] else tuple(flow)))
+
+
+def _reload(args: Args, target: Target) -> Planned:
+    return _queued(ReloadRun(**target.fields()))
+
+
+def _external_trigger(args: Args, target: Target) -> Planned:
+    command = SendExternalTrigger(**target.fields(), message=args["message"], trigger_id=args["id"])
+    return Planned(command, "Event queued")
+
+
+def _broadcast(args: Args, target: Target) -> Planned:
+    command = Broadcast(
+        **target.fields(),
+        mode=str(args.get("mode") or "Set").lower(),
+        cycles=tuple(args.get("cyclePoints") or ()),
+        namespaces=tuple(args.get("namespaces") or ()),
+        settings=tuple(args.get("settings") or ()),
+        cutoff=args.get("cutoff"),
+    )
+    return Planned(command, "", lambda reply: [reply["changed"], reply["bad"]])
 
 
 def _message(args: Args, target: Target) -> Planned:
@@ -230,12 +317,12 @@ _PLANNERS: Final[Mapping[str, Callable[[Args, Target], Planned]]] = {
     "trigger": _trigger,
     "message": _message,
     "releaseHoldPoint": _release_all,
-    "setHoldPoint": _unsupported("hold points are not supported by this gateway: hold the tasks by name"),
-    "reload": _unsupported("reloading a definition is not supported by this gateway"),
+    "setHoldPoint": _hold_after,
+    "reload": _reload,
     "setVerbosity": _unsupported("the log level belongs to the gateway, not to a run: set gateway.log_level"),
     "setGraphWindowExtent": _unsupported("the graph window is fixed: this gateway shows every task of the run"),
-    "remove": _unsupported("removing tasks is not supported by this gateway"),
-    "set": _unsupported("setting outputs and prerequisites is not supported by this gateway"),
-    "extTrigger": _unsupported("external triggers are not supported by this gateway"),
-    "broadcast": _unsupported("broadcasts are not supported by this gateway"),
+    "remove": _remove,
+    "set": _set,
+    "extTrigger": _external_trigger,
+    "broadcast": _broadcast,
 }

@@ -16,7 +16,7 @@ from triplane_cylc import graphql
 from triplane_cylc.datastore import FaceIdentity, FaceStore
 from triplane_cylc.faces.contact import CYLC_VERSION
 from triplane_cylc.frames import Malformed, decode, echo, encode_data, encode_error
-from triplane_cylc.mutations import REFUSED_BY_ERROR, Refused, Target, accepted_row, plan, refused_row, unmatched_row
+from triplane_cylc.mutations import REFUSED_BY_ERROR, Refused, Target, accepted_row, answered_row, plan, refused_row, unmatched_row
 
 COMMIT_WAIT_S: Final = 30.0
 ELEMENT_TYPES: Final = ("edges", "families", "family_proxies", "jobs", "tasks", "task_proxies", "workflow")
@@ -147,13 +147,15 @@ class Session:
         try:
             planned = plan(name, args, self._target)
             async with asyncio.timeout(COMMIT_WAIT_S):
-                await self._dispatch(planned.command)
+                reply = await self._dispatch(planned.command)
         except (Refused, GatewayError) as exc:
             reason = str(exc)
         except TimeoutError:
             # It may still be carried out, and saying so is all that is true.
             reason = f"the command was not on disk within {COMMIT_WAIT_S:g} s; it may still take effect"
         else:
+            if planned.answer is not None:
+                return answered_row(full_id, planned.answer(reply))
             return accepted_row(full_id, planned.accepted)
         if name in REFUSED_BY_ERROR:
             raise BadRequest(reason)

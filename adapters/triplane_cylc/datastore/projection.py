@@ -60,6 +60,7 @@ class Projection:
                 meta=derive.meta(detail.definition or {"title": run.workflow_type}),
                 run_mode=self._run_mode,
                 cycling_mode=derive.text(detail.definition.get("cycling_mode")) or "integer",
+                broadcasts=detail.options.get("broadcasts") or {},
             )
         )
         self._define(detail)
@@ -139,6 +140,12 @@ class Projection:
         """The run's own state."""
         status, status_msg = derive.workflow_status(run)
         self.workflow.set(status=status, status_msg=status_msg)
+
+    def put_broadcasts(self, detail: RunDetail) -> None:
+        """Settings that are changed for some cycles and namespaces."""
+        broadcasts = detail.options.get("broadcasts") or {}
+        if broadcasts != self.workflow.element.broadcasts:
+            self.workflow.set(broadcasts=broadcasts)
 
     # ---- tasks ---------------------------------------------------------------------------------------------------
 

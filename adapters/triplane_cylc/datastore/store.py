@@ -154,9 +154,11 @@ class FaceStore:
 
     def absorb(self, delta: Delta) -> None:
         """Take in one commit; `flush` publishes it together with others."""
-        if delta.detail is not None and delta.detail.definition != self._detail.definition:
-            self._redefine(delta)
-            return
+        if delta.detail is not None:
+            if delta.detail.definition != self._detail.definition:
+                self._redefine(delta)
+                return
+            self._projection.put_broadcasts(delta.detail)
         again = {task.key for task in delta.tasks}
         # A consumer prunes last, so nothing may leave and come back within one batch.
         if self._pruned_cycles and any(task.cycle in self._pruned_cycles for task in delta.tasks):

@@ -10,12 +10,12 @@ Cycle = Annotated[str, Field(min_length=1, max_length=64)]
 
 
 class SetHoldPoint(RunCommand):
-    """Hold every task after a cycle point; without one, hold none any more and release all."""
+    """Hold every task after a cycle point; `release_tasks` with `forget_hold_point` ends that."""
 
     name: ClassVar[str] = "set_hold_point"
     access: ClassVar[Access] = Access.WRITE
 
-    point: Cycle | None = None
+    point: Cycle
 
 
 class ScheduleStop(RunCommand):

@@ -26,9 +26,15 @@ class HoldTasks(TaskCommand):
 
 
 class ReleaseTasks(TaskCommand):
-    """Let held tasks go on."""
+    """Let held tasks go on.
+
+    Attributes:
+        forget_hold_point: release every task of a graph, and hold none after a point any more.
+    """
 
     name: ClassVar[str] = "release_tasks"
+
+    forget_hold_point: bool = False
 
 
 FlowValue = Annotated[str, Field(pattern=r"^([0-9]{1,7}|new|none|all)$")]

@@ -8,18 +8,26 @@ from pathlib import Path
 import pytest
 
 from triplane.commands import (
+    Broadcast,
     HoldTasks,
     KillTasks,
     PauseRun,
     PollTasks,
     ReleaseTasks,
+    ReloadRun,
+    RemoveTasks,
     ReportJob,
     ResumeRun,
+    ScheduleStop,
+    SendExternalTrigger,
+    SetHoldPoint,
+    SetTasks,
     StopMode,
     StopRun,
     TriggerTasks,
 )
 from triplane.entities import Run, RunDetail, Task
+from triplane.errors import NotSupported
 from triplane_cylc.datastore import FaceIdentity, FaceStore
 from triplane_cylc.mutations import Target
 from triplane_cylc.session import Session
@@ -31,14 +39,15 @@ COMMANDS = {
     "hold": [HoldTasks], "hold_glob": [HoldTasks], "release": [ReleaseTasks], "release_all": [ReleaseTasks],
     "pause": [PauseRun], "play_paused": [ResumeRun], "play_resume": [ResumeRun], "kill": [KillTasks], "poll": [PollTasks],
     "stop_kill": [StopRun], "stop_now": [StopRun], "trigger": [TriggerTasks], "trigger_badflow": [],
+    "stop_clock": [ScheduleStop], "stop_cycle": [ScheduleStop], "hold_after": [SetHoldPoint], "reload": [ReloadRun],
+    "remove": [RemoveTasks], "set_out": [SetTasks], "ext_trigger": [SendExternalTrigger], "broadcast_put": [Broadcast],
     "job_message_started": [ReportJob], "job_message_succeeded": [ReportJob], "job_message_multi": [ReportJob],
     "job_message_CRITICAL_failed_ERR": [ReportJob], "job_message_over_ssh_server_side": [ReportJob],
 }  # fmt: skip
-UNSUPPORTED = {
-    "stop_bad", "stop_clock", "stop_cycle", "trigger_onresume", "hold_after", "reload", "remove", "set_out",
-    "verbosity",
-}  # fmt: skip
 REFUSED_BY_ERROR = {"ext_trigger", "broadcast_put"}
+UNSUPPORTED = {
+    "trigger_onresume", "verbosity",
+}  # fmt: skip
 SAME = {"client_api_nosuch", "ping"}
 OUR_WORDS = {"client_private", "client_port", "client_pbde_noarg"}
 
@@ -48,6 +57,7 @@ class Scheduler:
 
     def __init__(self, name):
         self.commands = []
+        self.refusal = None
         run = Run("default", name, "r1", 1, "graph", "demo", "", "running", created=1.0, updated=1.0)
         task = Task("1", "a", 1, "waiting", 1.0)
         identity = FaceIdentity("USER", name, "localhost", 43098, 43023, f"/cylc-run/{name}")
@@ -55,7 +65,13 @@ class Scheduler:
         self.session = Session(identity, store, Target("default", name, "r1"), self.dispatch)
 
     async def dispatch(self, command):
+        if self.refusal is not None:
+            raise self.refusal
         self.commands.append(command)
+        if isinstance(command, Broadcast):
+            changed = [[cycle, name, one] for cycle in command.cycles for name in command.namespaces for one in command.settings]
+            return {"changed": changed, "bad": {}}
+        return None
 
     async def reply(self, request):
         reply = self.session.receive(json.dumps(request).encode())
@@ -92,8 +108,9 @@ async def test_what_is_not_supported_is_refused_with_a_sentence_and_reaches_nobo
 @of(REFUSED_BY_ERROR)
 async def test_a_refusal_that_the_client_would_not_read_in_a_row_is_an_error_reply(row):
     scheduler = scheduler_for(row)
+    scheduler.refusal = NotSupported("durable runs have no broadcast")
     reply = json.loads(await scheduler.reply(row["request"]))
-    assert "not supported by this gateway" in reply["error"]["message"] and scheduler.commands == []
+    assert reply["error"]["message"] == "durable runs have no broadcast"
 
 
 @of(SAME)

@@ -168,7 +168,7 @@ async def test_a_key_that_may_only_report_reads_nothing():
         ("trigger", {"tasks": ["1/a"], "flow": ["x"]}, "Flow values must be integers, or 'new', or 'none'"),
         ("trigger", {"tasks": ["1/a"], "flow": ["new", "1"]}, "Cannot combine --flow=new with other flow values"),
         ("trigger", {"tasks": ["1/a"], "flow": ["none"], "flowWait": True}, "--wait is not compatible with --flow=new or --flow=none"),
-        ("trigger", {"tasks": ["1/a"], "flow": ["2"]}, "--flow=2 is not supported"),
+        ("remove", {"tasks": ["1/a"], "flow": ["new"]}, "Flow values must be integers"),
         ("message", {"taskJob": "1/a", "messages": [["INFO", "x"]]}, "'1/a' is not a job"),
         ("message", {"taskJob": "1/a/-1", "messages": [["INFO", "x"]]}, "'1/a/-1' is not a job"),
         ("message", {"taskJob": "1/a/01", "messages": [["INFO"]]}, "each message must be"),

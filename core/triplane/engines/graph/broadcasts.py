@@ -95,7 +95,7 @@ def clear(
         missing = sorted(asked - {one[there] for one in changed})
         if missing and not changed:
             bad[kind] = missing
-    missed = [_shown(path) for path in paths if path not in hit]
+    missed = [list(path) for path in paths if path not in hit]
     if missed:
         bad["cancel"] = missed
     _store(work, table, changed, "BroadcastCleared")

@@ -145,6 +145,8 @@ class GraphEngine:
                 steered.stop(mode, reason)
             case HoldTasks(task_globs=globs):
                 return steered.hold(globs)
+            case ReleaseTasks(forget_hold_point=True):
+                return steered.release_all()
             case ReleaseTasks(task_globs=globs):
                 return steered.release(globs)
             case TriggerTasks():

@@ -91,6 +91,14 @@ class Needs:
             for place, (task, output) in enumerate(self.conditions[:MAX_SHOWN])
         ]
 
+    def refreshed(self, shown: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """An earlier `public`, brought up to date; of thousands of conditions only those that changed are made anew."""
+        bits = self._bits & ((1 << MAX_SHOWN) - 1)
+        return [
+            one if one["satisfied"] == bool(bits >> place & 1) else {**one, "satisfied": not one["satisfied"]}
+            for place, one in enumerate(shown)
+        ]
+
     def dump(self) -> bytes:
         """Which conditions hold."""
         return self._bits.to_bytes((len(self.conditions) + 7) // 8, "little")

@@ -75,24 +75,24 @@ class Steering:
         self._progress.hold(list(active), is_held=False)
         return self._told("TasksReleased", [*active, *future])
 
-    def hold_after(self, point: str | None) -> None:
-        """Hold all that is after a point, now and as it comes; without a point, release all.
+    def hold_after(self, point: str) -> None:
+        """Hold all that is after a point, now and as it comes.
 
         Raises:
             RefusedInput: it is no cycle point.
         """
-        facts, plan = self._pool.facts, self._pool.plan
-        if point is None:
-            facts.hold_point = None
-            held = [key for key in self._pool.active if self._state.tasks[key].is_held]
-            self._pool.future_holds.clear()
-            self._progress.hold(held, is_held=False)
-            self._told("TasksReleased", held)
-            return
-        facts.hold_point = at = self._point(point)
+        self._pool.facts.hold_point = at = self._point(point)
         late = [key for key, place in self._pool.active.items() if place > at]
         self._progress.hold(late, is_held=True)
-        self._step.emit("HoldPointSet", {"point": plan.cycle(at)})
+        self._step.emit("HoldPointSet", {"point": self._pool.plan.cycle(at)})
+
+    def release_all(self) -> list[str]:
+        """Release every task that is held, or would be, and forget the hold point."""
+        held = [key for key in self._pool.active if self._state.tasks[key].is_held]
+        self._pool.facts.hold_point = None
+        self._pool.future_holds.clear()
+        self._progress.hold(held, is_held=False)
+        return self._told("TasksReleased", held)
 
     # ---- by force --------------------------------------------------------------------------------------------------
 

@@ -64,7 +64,7 @@ class Work:
         data, detail = task.data, task.detail
         if needs is not None:
             data = {**data, "done": needs.dump()}
-            detail = {**detail, "prerequisites": needs.public()}
+            detail = {**detail, "prerequisites": needs.refreshed(detail["prerequisites"])}
         if suicide is not None:
             data = {**data, "suicide": suicide.dump()}
         return self.put(task, data=data, detail=detail)
