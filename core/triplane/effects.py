@@ -115,6 +115,19 @@ class ForgetXtrigger(Effect):
 
 
 @value()
+class RunHandler(Effect):
+    """Run an event handler's command in a shell; tried again after each delay while it fails.
+
+    Attributes:
+        directory: the source directory, whose `bin` is on the path; empty where there is none.
+    """
+
+    command: str
+    directory: str
+    retry_delays_s: tuple[float, ...]
+
+
+@value()
 class ReadDefinition(Effect):
     """Read a graph's changed definition; the run is told with `DefinitionRead`.
 

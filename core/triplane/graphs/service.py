@@ -1,24 +1,30 @@
 """The service that calls xtriggers until they say yes, and reads definitions again; graph runs are told what came of it."""
 
 import asyncio
+import getpass
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from triplane.commands.base import Command
 from triplane.commands.system import DefinitionRead, SystemCommand, XtriggerAnswered
-from triplane.effects import CallXtrigger, Effect, ForgetXtrigger, ReadDefinition
+from triplane.effects import CallXtrigger, Effect, ForgetXtrigger, ReadDefinition, RunHandler
 from triplane.engines.base import Preparation
 from triplane.entities import Run
 from triplane.errors import CannotNow, GatewayError, NotSupported
 from triplane.graphs.calls import Answer, call_user_function, echo, workflow_of, workflow_state, xrandom
+from triplane.graphs.handling import run_handler
 from triplane.service import BusPort, Caller
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 4
 """Calls of users' functions that are made side by side."""
+
+MAX_WAITING = 1_000
+"""Event handlers and readings under way; more are dropped, and the log says so."""
 
 MIN_INTERVAL_S = 0.1
 RETRY_S = 1.0
@@ -48,12 +54,12 @@ class GraphService:
 
     name: ClassVar[str] = "graphs"
     commands: ClassVar[tuple[type[Command], ...]] = ()
-    effects: ClassVar[tuple[type[Effect], ...]] = (CallXtrigger, ForgetXtrigger, ReadDefinition)
+    effects: ClassVar[tuple[type[Effect], ...]] = (CallXtrigger, ForgetXtrigger, ReadDefinition, RunHandler)
 
     def __init__(self, read: Reader, definition_directories: Sequence[str], settings: Mapping[str, Any]) -> None:
         self._read, self._directories, self._settings = read, definition_directories, settings
         self._calls: dict[Key, asyncio.Task[None]] = {}
-        self._readings: set[asyncio.Task[None]] = set()
+        self._others: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._is_stopping = False
 
@@ -75,18 +81,27 @@ class GraphService:
                     if task is not None:
                         task.cancel()
                 case ReadDefinition():
-                    reading = asyncio.get_running_loop().create_task(self._read_again(effect))
-                    self._readings.add(reading)
-                    reading.add_done_callback(self._readings.discard)
+                    self._spawn(self._read_again(effect))
+                case RunHandler():
+                    self._spawn(self._handle_event(effect))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        if len(self._others) >= MAX_WAITING:
+            work.close()
+            log.warning("graph_work_dropped: %d event handlers wait already", MAX_WAITING)
+            return
+        task = asyncio.get_running_loop().create_task(work)
+        self._others.add(task)
+        task.add_done_callback(self._others.discard)
 
     async def drain(self) -> None:
         """Make no more calls: the next gateway makes them again."""
         self._is_stopping = True
-        for task in (*self._calls.values(), *self._readings):
+        for task in (*self._calls.values(), *self._others):
             task.cancel()
 
     async def stop(self) -> None:
-        await asyncio.gather(*self._calls.values(), *self._readings, return_exceptions=True)
+        await asyncio.gather(*self._calls.values(), *self._others, return_exceptions=True)
 
     # ---- xtriggers -------------------------------------------------------------------------------------------------
 
@@ -122,7 +137,11 @@ class GraphService:
             await asyncio.sleep(interval)
 
     async def _call(self, call: Mapping[str, Any], run: Run) -> Answer:
-        context = {"workflow": run.workflow_id}
+        directory = str(Path(self._settings["jobs"].run_dir).expanduser() / run.workflow_id)
+        names = dict.fromkeys(("workflow", "workflow_name", "suite_name"), run.workflow_id)
+        places = {"workflow_run_dir": directory, "suite_run_dir": directory}
+        shares = dict.fromkeys(("workflow_share_dir", "suite_share_dir"), f"{directory}/share")
+        context = {**names, **places, **shares, "user_name": getpass.getuser(), "debug": "False"}
         arguments = [_filled(one, context) for one in call["arguments"]]
         named = {key: _filled(one, context) for key, one in call["named"].items() if key != "sequential"}
         match call["function"]:
@@ -143,6 +162,18 @@ class GraphService:
             return {"problem": str(error)}
         run_id = self._bus.current_run_id(run.namespace, workflow)
         return workflow_state(self._bus.view(run_id) if run_id is not None else None, cycle, task, wanted)
+
+    # ---- event handlers --------------------------------------------------------------------------------------------
+
+    async def _handle_event(self, effect: RunHandler) -> None:
+        for delay_s in (*effect.retry_delays_s, None):
+            async with self._slots:
+                problem = await run_handler(effect.command, effect.directory)
+            if problem is None:
+                return
+            log.warning("event_handler_failed: %s: %s", effect.command[:200], problem)
+            if delay_s is not None:
+                await asyncio.sleep(delay_s)
 
     # ---- definitions -----------------------------------------------------------------------------------------------
 

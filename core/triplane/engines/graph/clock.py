@@ -3,6 +3,7 @@
 A task keeps in `data["due"]` what is to happen to it when; the pool has all of them in order.
 """
 
+from triplane.engines.graph.handlers import task_event
 from triplane.engines.graph.lives import simulated
 from triplane.engines.graph.spawning import complete_outputs, follow, queue_if_ready
 from triplane.engines.graph.work import Work, merged, task_id
@@ -46,6 +47,12 @@ def _act(work: Work, task: Task, what: str) -> None:
     elif what == "expire":
         if task.state == "waiting" and not task.data.get("by_hand"):
             expire(work, task)
+    elif what == "timeout:execution" and task.state == "running":
+        task_event(work, task, "execution timeout")
+    elif what == "timeout:submission" and task.state == "submitted":
+        task_event(work, task, "submission timeout")
+    elif what == "late" and task.state in ("waiting", "preparing", "submitted"):
+        task_event(work, task, "late")
     elif what.startswith("xtrigger:"):
         met(work, task, what.removeprefix("xtrigger:"))
 
@@ -56,7 +63,8 @@ def expire(work: Work, task: Task) -> None:
         follow(work, task)
     data = merged(task.data, {"due": None})
     work.step.emit("TaskExpired", {"task": task_id(task)})
-    complete_outputs(work, task, ["expired"], state="expired", is_queued=False, is_runahead=False, data=data)
+    task = complete_outputs(work, task, ["expired"], state="expired", is_queued=False, is_runahead=False, data=data)
+    task_event(work, task, "expired")
 
 
 def met(work: Work, task: Task, label: str) -> Task:

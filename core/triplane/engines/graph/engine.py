@@ -27,6 +27,7 @@ from triplane.effects import KillJob
 from triplane.engines.base import Preparation, RunState, Step
 from triplane.engines.graph import broadcasts, lives, reloading, standing, steering, xtriggers
 from triplane.engines.graph.events import GRAPH_EVENTS
+from triplane.engines.graph.handlers import run_event
 from triplane.engines.graph.origins import read_from
 from triplane.engines.graph.pool import Pool, loaded
 from triplane.engines.graph.progress import Progress
@@ -85,6 +86,7 @@ class GraphEngine:
         pool.pending.append(["first", 0, [1]])
         progress = Progress(state, step)
         standing.set_timeouts(progress)
+        run_event(progress, "startup")
         progress.advance()
 
     def play(self, previous: RunState, state: RunState, step: Step) -> None:

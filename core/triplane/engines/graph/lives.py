@@ -1,6 +1,7 @@
 """A job's life as changes of its task: submitted, started, ended well or badly, tried again."""
 
 from triplane.effects import PollJob
+from triplane.engines.graph.handlers import task_event
 from triplane.engines.graph.spawning import complete_outputs
 from triplane.engines.graph.submission import platform_of, run_mode
 from triplane.engines.graph.triggers import SKIP
@@ -22,7 +23,9 @@ def submitted(work: Work, task: Task, job_id: str, when: float) -> Task:
     """Its runner has the job."""
     job_of(work, task, when)
     work.emit("JobSubmitted", task, job_id=job_id)
-    return complete_outputs(work, task, ["submitted"], state="submitted")
+    task = complete_outputs(work, task, ["submitted"], state="submitted")
+    task_event(work, task, "submitted")
+    return _watch(work, task, "submission")
 
 
 def name_job(work: Work, task: Task, job_id: str) -> None:
@@ -41,7 +44,16 @@ def started(work: Work, task: Task, when: float) -> Task:
     began = max(when, job.submitted or when)
     work.step.put_job(evolve(job, state="running", started=began, finished=None))
     work.emit("JobStarted", task)
-    return complete_outputs(work, task, ["submitted", "started"], state="running")
+    task = complete_outputs(work, task, ["submitted", "started"], state="running")
+    task_event(work, task, "started")
+    return _watch(work, task, "execution")
+
+
+def _watch(work: Work, task: Task, what: str) -> Task:
+    """Have it told if the job takes longer than `[events]` expects."""
+    events = work.plan.settings(task.name).events
+    timeout = events.execution_timeout_s if what == "execution" else events.submission_timeout_s
+    return task if timeout is None else work.set_due(task, f"timeout:{what}", work.now + timeout)
 
 
 def _started_first(work: Work, task: Task, when: float) -> Task:
@@ -54,7 +66,9 @@ def succeeded(work: Work, task: Task, when: float) -> Task:
     job = job_of(work, task, when)
     work.step.put_job(evolve(job, state="succeeded", finished=max(when, job.started or when)))
     work.emit("JobSucceeded", task)
-    return complete_outputs(work, task, ["submitted", "started", "succeeded"], state="succeeded")
+    task = complete_outputs(work, task, ["submitted", "started", "succeeded"], state="succeeded")
+    task_event(work, task, "succeeded")
+    return task
 
 
 def failed(work: Work, task: Task, reason: str, when: float) -> Task:
@@ -65,6 +79,7 @@ def failed(work: Work, task: Task, reason: str, when: float) -> Task:
     work.step.put_job(evolve(job, state="failed", finished=finished, data={**job.data, "run_signal": reason}))
     work.emit("JobFailed", task, reason=reason or "failed")
     again = _retried(work, task, "execution")
+    task_event(work, task, "retry" if again else "failed", f"failed/{reason}" if reason else "failed")
     return again or complete_outputs(work, task, ["failed"], state="failed")
 
 
@@ -74,6 +89,7 @@ def submission_failed(work: Work, task: Task, reason: str, when: float) -> Task:
     work.step.put_job(evolve(job, state="submit-failed", finished=when, data={**job.data, "reason": reason}))
     work.emit("JobFailed", task, reason=f"submission failed: {reason}")
     again = _retried(work, task, "submission")
+    task_event(work, task, "submission retry" if again else "submission failed", reason)
     return again or complete_outputs(work, task, ["submit-failed"], state="submit-failed")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from triplane.effects import SubmitJob
 from triplane.engines.graph import forcing, xtriggers
 from triplane.engines.graph.clock import strike, wind
+from triplane.engines.graph.handlers import run_event
 from triplane.engines.graph.lives import imagined
 from triplane.engines.graph.spawning import let_in, queue_if_ready, spawn, tell_children
 from triplane.engines.graph.standing import settle
@@ -38,6 +39,7 @@ class Progress(Work):
             self._prune()
             is_done = not self.is_full
         if not self.state.run.is_open:
+            self._ended()
             return
         if is_done:
             settle(self)
@@ -45,6 +47,13 @@ class Progress(Work):
             self.go_on_later()
         xtriggers.ask(self)
         wind(self)
+        if not self.state.run.is_open:
+            self._ended()
+
+    def _ended(self) -> None:
+        """Say that the run has ended, to whom the definition names and to who makes calls for it."""
+        run_event(self, "shutdown", self.state.run.closed_reason or self.state.run.status)
+        xtriggers.ask(self)
 
     def _work_off(self) -> bool:
         """Whether all that can be done now is done; False where the step is full."""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from triplane.commands import JobSubmitFailed, JobSubmitted, ReportJob
 from triplane.engines.graph import lives
+from triplane.engines.graph.handlers import task_event
 from triplane.engines.graph.progress import Progress
 from triplane.engines.graph.spawning import complete_outputs
 from triplane.engines.graph.work import task_id
@@ -55,6 +56,10 @@ class Reports:
             task = self._state.tasks[task.key]
         if others:
             self._write_down(command, others, ignored=False)
+            for severity, text in others:
+                event = severity.lower() if severity.lower() in ("warning", "critical") else "custom"
+                if event != "custom" or severity.upper() == "CUSTOM":
+                    task_event(self._progress, task, event, text)
 
     def _current(self, cycle: str, name: str, submit_num: int) -> Task | None:
         task = self._state.tasks.get((cycle, name))

@@ -1,5 +1,8 @@
 """Whether a run is at its end, or stalled, or how it stands; and what happens when it stands so for too long."""
 
+from itertools import islice
+
+from triplane.engines.graph.handlers import run_event
 from triplane.engines.graph.work import Work
 
 STALL_TIMER, INACTIVITY_TIMER, WORKFLOW_TIMER = "stall-timeout", "inactivity-timeout", "workflow-timeout"
@@ -29,7 +32,8 @@ def settle(work: Work) -> None:
     _note_stall(work, is_stalled=message == "stalled")
     if message != run.status_message:
         if message.startswith("stalled") and not run.status_message.startswith("stalled"):
-            work.step.emit("RunStalled", {"tasks": [f"{cycle}/{name}" for cycle, name in list(pool.active)[:MAX_NAMED]]})
+            work.step.emit("RunStalled", {"tasks": [f"{cycle}/{name}" for cycle, name in islice(pool.active, MAX_NAMED)]})
+            run_event(work, "stall")
         work.step.set_run(status_message=message)
 
 
@@ -88,7 +92,9 @@ def timed_out(work: Work, timer_id: str) -> None:
             work.step.set_timer(timer_id, last + timeout)
             return
     work.step.emit("RunTimedOut", {"timeout": kind, "seconds": timeout})
+    run_event(work, f"{kind} timeout")
     if work.plan.aborts_on(kind):
+        run_event(work, "abort", f"{kind} timeout")
         work.step.end("failed", f"{kind} timeout")
 
 

@@ -140,6 +140,8 @@ class Triggers:
             for label, one in self._xtriggers_at(task, point):
                 if one.function == WALL_CLOCK:
                     found[f"xtrigger:{label}"] = point + offset_s(_offset(one))
+        if task.settings.events.late_offset_s is not None and not self.definition.calendar.is_integer:
+            found["late"] = point + task.settings.events.late_offset_s
         if task.expire is not None:
             found["expire"] = float(self.definition.calendar.shift(point, task.expire))
         return found

@@ -54,7 +54,7 @@ def read_xtriggers(scheduling: Section, points: Points, files: Collection[str] |
 
 def wall_clock(offset: str = "PT0S") -> XTrigger:
     """What `@wall_clock` and `[special tasks]clock-trigger` stand for."""
-    return XTrigger(WALL_CLOCK, (), {"offset": offset}, DEFAULT_INTERVAL_S, False)
+    return XTrigger(WALL_CLOCK, (), {"offset": offset}, DEFAULT_INTERVAL_S, True)
 
 
 def _xtrigger(setting: Setting, points: Points, files: Collection[str] | None, is_sequential: bool) -> XTrigger:
@@ -72,7 +72,8 @@ def _xtrigger(setting: Setting, points: Points, files: Collection[str] | None, i
         raise DefinitionProblem(f"{label}: there is no xtrigger function {shown(function)} (lib/python/{function}.py)", line)
     for argument in (*positional, *named.values()):
         _check_fields(argument, setting)
-    own = named.pop("sequential", is_sequential)
+    # Clocks go one after the other unless it is said otherwise. Source: cylc-flow 8.5.4, wall_clock's own default.
+    own = named.pop("sequential", is_sequential or function == WALL_CLOCK)
     if not isinstance(own, bool):
         raise DefinitionProblem(f"{label}: sequential = {own!r} is neither True nor False", line)
     seconds = seconds_of(interval, setting) if interval else DEFAULT_INTERVAL_S
@@ -96,6 +97,8 @@ def _check_built_in(function: str, positional: list[Any], named: dict[str, Any],
         if points.calendar.is_integer:
             raise DefinitionProblem(f"{setting.key}: {WALL_CLOCK} needs dates as cycle points", setting.line)
         points.interval(str(values.get("offset", "PT0S")), setting.line)
+    elif function == "workflow_state" and ("alt_cylc_run_dir" in values or "offset" in values):
+        raise DefinitionProblem(f"{setting.key}: offset and alt_cylc_run_dir of workflow_state are not supported", setting.line)
     elif function == "workflow_state" and "workflow_task_id" not in values:
         raise DefinitionProblem(f"{setting.key}: workflow_state needs an id: WORKFLOW//CYCLE/TASK", setting.line)
     elif function == "xrandom" and "percent" not in values:
