@@ -23,6 +23,7 @@ answers. Config: `--config FILE`, or `$TRIPLANE_CONFIG`, or `triplane.toml` here
 OWN_COMMANDS = {
     "serve": ("triplane.cli.serving:serve_command", "Run a gateway: its store, its engines and every wire that is on."),
     "doctor": ("triplane.cli.examining:doctor_command", "Look at config, disk, clock, ports, store and faces; say what to do."),
+    "graph": ("triplane.cli.graphing:graph_command", "Print what the graph of a flow.cylc comes to, cycle by cycle."),
     "config": ("triplane.cli.configuring:app", "Check the config file, show what is in force, print what it may say."),
 }
 """Name → (where it is, its line in the list of commands); imported only when it is the one asked for."""

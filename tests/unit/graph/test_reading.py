@@ -1,13 +1,14 @@
 """Definitions are found by name, read in a child process, and unpacked within bounds."""
 
 import io
+import resource
 import tarfile
 from pathlib import Path
 
 import pytest
 
 from triplane.engines.graph import reading
-from triplane.engines.graph.reading import find_definition, read_definition, read_source, unpack
+from triplane.engines.graph.reading import Surroundings, draw_definition, find_definition, read_definition, read_source, unpack
 from triplane.errors import DefinitionNotFound, InvalidDefinition, RefusedInput, TooLarge
 from unit.graph.simulated import once
 
@@ -113,3 +114,70 @@ def test_a_packed_directory_cannot_reach_outside(member: tarfile.TarInfo):
 def test_a_packed_directory_without_a_definition_is_refused(archive: bytes):
     with pytest.raises(InvalidDefinition):
         unpack(archive)
+
+
+JINJA = """#!Jinja2
+[scheduling]
+    [[graph]]
+        R1 = {what}
+[runtime]
+    [[root, a, b]]
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("{% for i in range(10**4) %}{% for j in range(10**5) %}{% endfor %}{% endfor %}a", "takes too much processor time"),
+        ("{{ 'x' * 10**10 }}", "MemoryError|memory"),
+        ("{% for i in range(99999) %}{{ 'x' * 1000 }}{% endfor %}", "comes to more than"),
+        ("{{ ''.__class__.__mro__ }}", "'__class__' of 'str' object is unsafe"),
+        ("{{ cycler.__init__.__globals__ }}", "is unsafe"),
+        ("{{ environ['PATH'] }}", "has no attribute 'PATH'"),
+        ("{{ 9 ** 99999 }}", "numbers as large as these"),
+        ("{{ range(10**9) }}", "Range too big"),
+        ("{% include '/etc/hostname' %}", "leaves the definition's directory"),
+        ("{% include '../flow.cylc' %}", "leaves the definition's directory"),
+        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "nested too deeply"),
+        ("{{ a }}", "'a' is undefined"),
+    ],
+)
+async def test_templates_that_loop_or_reach_out_are_refused_in_bounded_time(what: str, message: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(reading, "CPU_SECONDS", 1)
+    started = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with pytest.raises(InvalidDefinition, match=message) as raised:
+        await read_definition(JINJA.replace("{what}", what).encode())
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert ended.ru_utime + ended.ru_stime - started.ru_utime - started.ru_stime < 10
+    assert raised.value.details["line"] == 4
+
+
+async def test_files_beside_a_definition_can_be_included_and_no_others(tmp_path: Path):
+    (tmp_path / "secret").write_text("R1 = a\n")
+    folder = tmp_path / "flow"
+    folder.mkdir()
+    (folder / "graph.inc").write_text("R1 = a\n")
+    (folder / "link.inc").symlink_to(tmp_path / "secret")
+    text = "[scheduler]\nallow implicit tasks = True\n[scheduling]\n[[graph]]\n%include NAME\n"
+    for name in ("../secret", "/etc/hostname", "link.inc", "nothing.inc"):
+        with pytest.raises(InvalidDefinition, match="directory") as raised:
+            await read_definition(text.replace("NAME", name).encode(), Surroundings(directory=folder))
+        assert raised.value.details["line"] == 5
+    source = text.replace("NAME", "'graph.inc'").encode()
+    on_disk = await read_definition(source, Surroundings(directory=folder))
+    packed = await read_definition(source, Surroundings(files={"flow.cylc": source, "graph.inc": b"R1 = a\n", "data.bin": b"\xff"}))
+    assert on_disk.plain == packed.plain and list(on_disk.plain["tasks"]) == ["a"]
+
+
+async def test_settings_fill_a_template():
+    source = JINJA.replace("{what}", "{{ FIRST }} => {{ NAMES | join(' & ') }}").encode()
+    definition = await read_definition(source, Surroundings({"FIRST": "a", "NAMES": "['b']"}))
+    assert list(definition.plain["tasks"]) == ["a", "b"]
+    with pytest.raises(InvalidDefinition, match="is no template"):
+        await read_definition(once("a").encode(), Surroundings({"FIRST": "a"}))
+
+
+async def test_a_graph_is_drawn_between_two_points():
+    drawing = await draw_definition(once("a => b").replace("R1", "P1").encode(), None, "1", "1")
+    assert drawing["nodes"] == ["1/a", "1/b"] and drawing["edges"] == [["1/a", "1/b"]]
+    assert drawing["reference"].splitlines()[0] == 'edge "1/a" "1/b"'

@@ -23,6 +23,7 @@ MAX_ARCHIVE_FILES = 20_000
 MAX_INCLUDED_BYTES = 1024 * 1024
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 READING_TIMEOUT_S = 30.0
+CPU_SECONDS = 20
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 # A definition is read in a second or less; more at once would only make each slower.
@@ -184,7 +185,7 @@ async def _ask_child(source: bytes, surroundings: Surroundings, wanted: dict[str
         text = source.decode()
     except UnicodeDecodeError as error:
         raise InvalidDefinition(f"{FILE_NAME} is not UTF-8 text (byte {error.start})", file=FILE_NAME) from error
-    request = json.dumps({"text": text, "now": time.time(), **surroundings.request(), **wanted}).encode()
+    request = json.dumps({"text": text, "now": time.time(), "cpu_seconds": CPU_SECONDS, **surroundings.request(), **wanted}).encode()
     async with _at_once:
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-P", "-m", "triplane.engines.graph.definition.child",

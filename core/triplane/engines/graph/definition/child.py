@@ -12,30 +12,26 @@ from typing import Any, NoReturn
 
 from triplane.engines.graph.definition.build import Inputs, Reader
 from triplane.engines.graph.definition.plain import to_plain
-from triplane.engines.graph.definition.problems import DefinitionProblem
+from triplane.engines.graph.definition.problems import DefinitionProblem, OutOfTime
 from triplane.engines.graph.definition.templating import files_below, files_of
 
 CPU_SECONDS = 20
 MEMORY_BYTES = 1024 * 1024 * 1024
 
 
-class _OutOfTime(Exception):
-    """The limit of processor time is reached."""
-
-
 def _out_of_time(*_: object) -> NoReturn:
-    raise _OutOfTime
+    raise OutOfTime("too much processor time")
 
 
 def main() -> int:
     """Answer `{"definition": …}`, `{"drawing": …}` or `{"problem": {"message", "line"}}`; exit status 0 for all of them.
 
     The request: `text`; `settings` name → text; `files` relative path → text or null, or `directory`, a path; `now` in
-    seconds since 1970; `draw` with `start` and `stop` where the graph is to be drawn.
+    seconds since 1970; `cpu_seconds`, where less than usual is to be spent; `draw` with `start` and `stop` where the graph is to be drawn.
     """
-    # A second before the end the program is told, and can still say where it was.
+    # Two seconds before the end the program is told, and can still say where it was.
     signal.signal(signal.SIGXCPU, _out_of_time)
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 2))
+    _limit_time(CPU_SECONDS)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -43,8 +39,8 @@ def main() -> int:
         answer = _answer(json.loads(sys.stdin.buffer.read()))
     except DefinitionProblem as problem:
         answer = {"problem": {"message": problem.message, "line": problem.line}}
-    except _OutOfTime:
-        answer = {"problem": {"message": f"reading the definition takes more than {CPU_SECONDS} s", "line": 0}}
+    except OutOfTime:
+        answer = {"problem": {"message": "reading the definition takes too much processor time", "line": 0}}
     except MemoryError:
         answer = {"problem": {"message": "reading the definition takes too much memory", "line": 0}}
     except RecursionError:
@@ -53,7 +49,12 @@ def main() -> int:
     return 0
 
 
+def _limit_time(seconds: int) -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 2))
+
+
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    _limit_time(min(CPU_SECONDS, int(request.get("cpu_seconds", CPU_SECONDS))))
     files = request.get("files")
     directory = request.get("directory")
     opener = files_below(directory) if directory else files_of({name: text for name, text in (files or {}).items() if text is not None})

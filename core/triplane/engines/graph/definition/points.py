@@ -240,6 +240,8 @@ class Points:
         """An initial cycle point: a whole point, `now`, an offset from now, a truncated point, `next(…)` or `previous(…)`."""
         stripped = text.replace(" ", "")
         if self.calendar.is_integer:
+            if stripped[:1] in ("+", "-"):
+                raise DefinitionProblem(f"{shown(stripped)} is not an integer cycle point to begin at: it has a sign", line)
             return self._integer(stripped, line)
         if stripped == "now":
             return self._this_minute()

@@ -1,4 +1,4 @@
-"""The one error of this package."""
+"""The errors of this package."""
 
 
 class DefinitionProblem(Exception):
@@ -13,6 +13,10 @@ class DefinitionProblem(Exception):
         super().__init__(f"line {line}: {message}" if line else message)
         self.message = message
         self.line = line
+
+
+class OutOfTime(Exception):
+    """The limit of processor time is reached; raised wherever the program just is."""
 
 
 def shown(text: str, width: int = 80) -> str:

@@ -59,7 +59,10 @@ def _sequence(text: str, points: Points, lower: int, upper: int | None, line: in
             fixed.append(points.absolute(one, line))
         except DefinitionProblem:
             sequences.append(_plain(one, text, points, plain.start, plain.stop if plain.stop is not None else upper, line))
-    return Sequence(plain.calendar, plain.start, plain.step, plain.stop, tuple(fixed), tuple(sequences))
+    sequence = Sequence(plain.calendar, plain.start, plain.step, plain.stop, tuple(fixed), tuple(sequences))
+    if plain.first() is not None and sequence.first() is None:
+        raise DefinitionProblem(f"recurrence {shown(text)} excludes every one of its points", line)
+    return sequence
 
 
 def _plain(body: str, whole: str, points: Points, lower: int, upper: int | None, line: int) -> Sequence:
@@ -99,7 +102,7 @@ def _form(body: str, is_integer: bool, whole: str, line: int) -> _Form:
         if repeats is not None and not 0 < repeats <= MAX_REPEATS:
             raise DefinitionProblem(f"recurrence {shown(whole)} repeats {has_repeats[1][:12]} times, not 1 to {MAX_REPEATS}", line)
         parts = parts[1:]
-    while len(parts) > 1 and not parts[-1]:
+    if len(parts) > 1 and not parts[-1] and (has_repeats or len(parts) > 2):
         parts.pop()
     kinds = "".join("-" if not part else "P" if part[0] == "P" else "x" for part in parts)
     if not has_repeats:

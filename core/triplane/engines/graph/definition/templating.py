@@ -16,9 +16,9 @@ from jinja2 import StrictUndefined, Template, TemplateError, TemplateNotFound, n
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.exceptions import SecurityError
 from jinja2.loaders import FunctionLoader
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.sandbox import SandboxedEnvironment
 
-from triplane.engines.graph.definition.problems import DefinitionProblem, shown
+from triplane.engines.graph.definition.problems import DefinitionProblem, OutOfTime, shown
 from triplane.engines.graph.definition.sections import MAX_LINES, MAX_SOURCE_BYTES, Line
 
 MAX_INCLUDE_DEPTH = 20
@@ -117,7 +117,7 @@ class _Numbering(CodeGenerator):
         super().visit_Output(node, frame)
 
 
-class _Sandbox(ImmutableSandboxedEnvironment):
+class _Sandbox(SandboxedEnvironment):
     """Refuses to look into Python, and powers that would never end."""
 
     code_generator_class = _Numbering
@@ -188,8 +188,6 @@ def _rendered(lines: list[Line], settings: Mapping[str, str], opened: Opener) ->
         rendered = _numbered(template, context, numbers)
     except DefinitionProblem:
         raise
-    except RecursionError as error:
-        raise DefinitionProblem("the template is nested too deeply", numbers[0] if numbers else 0) from error
     except Exception as error:
         raise DefinitionProblem(_complaint(error), _line_of(error, template, numbers)) from error
     # Statements of the template leave blank lines behind, which must not part a continued line.
@@ -241,6 +239,10 @@ def _line_of(error: BaseException, template: Template | None, numbers: list[int]
 def _complaint(error: Exception) -> str:
     if isinstance(error, _Raised):
         return f"the template says: {shown(str(error), 300)[1:-1]}"
+    if isinstance(error, OutOfTime):
+        return "the template takes too much processor time"
+    if isinstance(error, RecursionError):
+        return "the template is nested too deeply"
     if isinstance(error, TemplateNotFound):
         return f"the template includes {shown(str(error))}, which is not in the definition's directory"
     return f"the template fails: {type(error).__name__}: {shown(str(error), 300)[1:-1]}"
