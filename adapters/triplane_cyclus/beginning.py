@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from triplane.commands import DuplicatePolicy, StartRun
-from triplane.errors import NotSupported, RefusedInput
+from triplane.errors import CannotNow, NotSupported, RefusedInput
 from triplane.workflow_types import engine_of
 from triplane_cyclus.config import CyclusConfig
 from triplane_cyclus.frames import Message, encode
@@ -33,6 +33,9 @@ def load(message: Message, place: Place, config: CyclusConfig) -> Plan:
         view = find_run(ask, place)
         if view is not None and view.run.engine != "simulation":
             raise NotSupported(f"{place.workflow_id!r} is no simulation; load is for simulations")
+        if view is not None and view.run.is_open:
+            where = view.run.status_message or view.run.status
+            raise CannotNow(f"the simulation is running already ({where}); load it anew when it is over")
 
     return Load(command, check, lambda problem: loaded_frame(problem, message.echoed), message.event, message.echoed)
 

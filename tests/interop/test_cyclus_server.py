@@ -256,14 +256,18 @@ def test_listening_for_other_machines_without_tokens_is_refused(tmp_path):
     assert "auth.tokens" in server.stderr and server.stdout == ""
 
 
-def test_a_second_server_on_the_same_output_is_refused(tmp_path):
-    (tmp_path / "flow.json").write_text(json.dumps({"model": "material_flow", "input": {"duration": 3}}))
-    with CyclusServer(tmp_path, "flow.json"):
-        other_home = tmp_path / "other"
+def test_a_second_server_on_the_same_output_is_refused_and_the_first_keeps_its_input(tmp_path):
+    for name, steps in (("flow", 3), ("other", 5)):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"model": "material_flow", "input": {"duration": steps}}))
+    with CyclusServer(tmp_path, "flow.json") as server:
+        other_home = tmp_path / "home"
         other_home.mkdir()
-        second = CyclusServer(other_home, str(tmp_path / "flow.json"), "-o", str(tmp_path / "flow.h5")).start(ready=False)
+        second = CyclusServer(other_home, str(tmp_path / "other.json"), "-o", str(tmp_path / "flow.h5")).start(ready=False)
         assert second.end() == 1
-        assert "flow.h5.triplane" in second.stderr and second.stdout == ""
+        assert "flow.h5.triplane" in second.stderr and "--output-path" in second.stderr and second.stdout == ""
+        with server.client() as client:
+            assert client.ask("load")["params"] == {"status": "ok"}
+            assert client.rows("Info")[0]["Duration"] == 3
 
 
 def anonymous(frame: dict[str, Any]) -> dict[str, Any]:

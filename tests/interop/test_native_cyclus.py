@@ -154,6 +154,19 @@ def test_a_simulator_that_aborts_fails_its_own_run_with_its_last_words(standin):
         watcher.wait_for("Finish")
 
 
+def test_a_second_load_in_the_middle_of_a_run_is_refused_and_the_run_goes_on(standin):
+    define(standin, "twice", 100_000, "<pace>0.01</pace>")
+    with client(standin, "twice") as watcher:
+        watcher.ask("load", input="twice")
+        watcher.wait_for("Transactions", conds=[["Time", ">", 3]])
+        before = watcher.rows("Info")
+        answer = watcher.ask("load", input="twice")
+        assert answer["params"] == {"status": "error"} and "is running already (step " in answer["error"]
+        assert watcher.rows("Info") == before
+        watcher.wait_for("Transactions", conds=[["Time", ">", 10]])
+        assert watcher.ask("shutdown", when="now")["event"] == "shutdown"
+
+
 def test_rows_that_were_put_off_are_there_when_the_run_waits(standin):
     define(standin, "quick", 100_000, "<pace>0.002</pace>")
     with client(standin, "quick") as watcher:

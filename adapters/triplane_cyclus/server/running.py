@@ -13,6 +13,8 @@ from triplane.assembly import PlugIns
 from triplane.cli.outcome import CommandFailure, ExitCode
 from triplane.cli.serving import run_gateway
 from triplane.config import ConfigError, find_file, installed_model, load, load_adapters, load_group
+from triplane.errors import AlreadyOwned
+from triplane.store.sqlite.lock import DirectoryLock
 from triplane_cyclus.server.definition import DATA_SUFFIX, InputFile, link_input
 from triplane_cyclus.server.options import ServerOptions
 from triplane_cyclus.server.ports import PortTaken, free_port
@@ -35,11 +37,7 @@ def serve_cyclus(options: ServerOptions) -> int:
     if options.port not in (0, port):
         _note(f"port {options.port} already bound, next available port is {port}")
     with _data_dir(options) as data_dir:
-        try:
-            given = link_input(options.input_file, data_dir)
-        except OSError as error:
-            text = f"{data_dir} cannot be written: {error.strerror}"
-            raise CommandFailure(text, ExitCode.FAILED, "Choose another place with --output-path.") from error
+        given = _place_input(options, data_dir)
         if given is not None and given.problem:
             _note(f"{given.problem}; load will fail until that is mended")
         adapters = load_adapters(WIRES)
@@ -63,6 +61,26 @@ def serve_cyclus(options: ServerOptions) -> int:
                 print(f"serving cyclus at http://{options.host}:{port}", flush=True)
 
         return run_gateway(config, announce, PlugIns(adapters, engines, load_group("triplane.job_runners")))
+
+
+def _place_input(options: ServerOptions, data_dir: Path) -> InputFile | None:
+    """Make the input file a definition, unless another server works on that data directory.
+
+    Raises:
+        CommandFailure
+    """
+    advice = "Choose another place with --output-path."
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = DirectoryLock(data_dir)
+        try:
+            return link_input(options.input_file, data_dir)
+        finally:
+            lock.release()
+    except AlreadyOwned as error:
+        raise CommandFailure(error.message, ExitCode.FAILED, advice) from error
+    except OSError as error:
+        raise CommandFailure(f"{data_dir} cannot be written: {error.strerror}", ExitCode.FAILED, advice) from error
 
 
 def _change(raw: dict[str, Any], options: ServerOptions, port: int, data_dir: Path, given: InputFile | None) -> None:

@@ -54,7 +54,7 @@ async def test_a_load_that_fails_says_so_and_the_next_one_starts_afresh(tmp_path
         assert unknown["params"] == {"status": "error"} and "no simulation 'no_such_simulation'" in unknown["error"]
         assert (await client.ask("load", input=SLOW))["params"] == {"status": "ok"}
         second = await client.ask("load")
-        assert second["params"] == {"status": "error"} and "is open" in second["error"]
+        assert second["params"] == {"status": "error"} and "is running already" in second["error"]
 
 
 async def test_replies_go_to_the_asker_and_announcements_to_all(tmp_path):
