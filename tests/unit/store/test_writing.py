@@ -134,17 +134,17 @@ def test_a_group_with_a_slice_that_contradicts_the_store_leaves_nothing(store: S
 
 
 def test_table_rows_are_read_from_the_middle_across_chunks(store: SqliteStore):
-    columns = (("n", "int"), ("text", "str"))
+    columns = (("n", "int"), ("text", "str"), ("same", "str"))
     store.writer.commit([Slice(cursor=1, run=new_run(), opened=True, rows=[Rows("Values", columns, 0, ())])])
     first = 0
     for size in (1, 450, 3, 540, 5, 2_001, 1_000):
-        rows = tuple((first + i, f"row {first + i}") for i in range(size))
+        rows = tuple((first + i, f"row {first + i}", "s") for i in range(size))
         store.writer.commit([Slice(cursor=2, run=new_run(), rows=[Rows("Values", columns, first, rows)])])
         first += size
     assert store.tables.names("r1") == ["Values"]
     assert store.tables.columns("r1", "Values") == columns
-    assert rows_of(store, "r1", "Values", 199, 253) == [(n, (n, f"row {n}")) for n in range(199, 452)]
-    assert rows_of(store, "r1", "Values", 990, 2_100) == [(n, (n, f"row {n}")) for n in range(990, 3_090)]
+    assert rows_of(store, "r1", "Values", 199, 253) == [(n, (n, f"row {n}", "s")) for n in range(199, 452)]
+    assert rows_of(store, "r1", "Values", 990, 2_100) == [(n, (n, f"row {n}", "s")) for n in range(990, 3_090)]
     assert rows_of(store, "r1", "Values", 4_000, 10) == rows_of(store, "r1", "Nothing", 0, 10) == []
     stored = store.runs.load("r1")
     assert stored is not None and stored.tables == [("Values", columns, 4_000)]

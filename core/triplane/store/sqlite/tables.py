@@ -79,7 +79,15 @@ def join_page(connection: apsw.Connection, page: PageOfTable) -> None:
 def _pack_columns(rows: Sequence[Sequence[Any]]) -> bytes:
     """Rows as `{"columns": [packed cells, …]}`; rows without a cell as they are."""
     columns = list(zip(*rows, strict=True))
-    return pack({"columns": [pack(cells) for cells in columns]}) if columns else pack(rows)
+    return pack({"columns": [_pack_cells(cells) for cells in columns]}) if columns else pack(rows)
+
+
+def _pack_cells(cells: Sequence[Any]) -> bytes:
+    """A column's cells as a list; one text alone where all are that, as ids of simulations are."""
+    first = cells[0]
+    if type(first) is str and cells.count(first) == len(cells):
+        return pack({"all": first})
+    return pack(cells)
 
 
 class Chunk:
@@ -98,15 +106,15 @@ class Chunk:
 
     def column(self, position: int) -> list[Any]:
         """A column's cells."""
-        if self.by_column:
-            cells: list[Any] = unpack(self._body["columns"][position])
-            return cells
-        return [row[position] for row in self._body]
+        if not self.by_column:
+            return [row[position] for row in self._body]
+        cells: Any = unpack(self._body["columns"][position])
+        return [cells["all"]] * self.row_count if type(cells) is dict else cells
 
     def rows(self) -> Sequence[Sequence[Any]]:
         """All rows."""
         if self.by_column:
-            return list(zip(*map(unpack, self._body["columns"]), strict=True))
+            return list(zip(*map(self.column, range(len(self._body["columns"]))), strict=True))
         rows: list[list[Any]] = self._body
         return rows
 
