@@ -101,10 +101,21 @@ def _end_all() -> None:
 
 
 def _children(pid: int) -> list[int]:
+    lists = list(Path(f"/proc/{pid}/task").glob("*/children"))
     found = []
-    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
+    for thread in lists:
         with suppress(OSError):  # it ended meanwhile
             found += [int(word) for word in thread.read_text().split()]
+    return found if lists else _children_by_looking_at_all(pid)
+
+
+def _children_by_looking_at_all(pid: int) -> list[int]:
+    """For kernels that keep no lists."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if int((process / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(process.name))
     return found
 
 
