@@ -13,6 +13,7 @@ After a step, up to `ahead` further ones are computed and answered unasked. A re
 
 import os
 import sys
+import time
 import traceback
 from collections.abc import Mapping
 from typing import Any, BinaryIO
@@ -26,6 +27,9 @@ MAX_REASON = 2_000
 MAX_AHEAD_BYTES = 1 << 20
 """Of answers that nobody has asked for yet; about."""
 
+MAX_AHEAD_S = 0.1
+"""How long after a request a further step may begin unasked: long steps are computed when it is their turn."""
+
 
 def main() -> None:
     """Serve requests until the input ends."""
@@ -34,12 +38,12 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     simulation = Simulation()
-    unasked = 0
+    unasked, until = 0, 0.0
     while True:
-        if simulation.may_go_on and unasked < MAX_AHEAD_BYTES:
+        if simulation.may_go_on and unasked < MAX_AHEAD_BYTES and time.monotonic() < until:
             request: dict[str, Any] | None = {"do": "step", "step": simulation.step + 1}
         else:
-            request, unasked = _read(requests), 0
+            request, unasked, until = _read(requests), 0, time.monotonic() + MAX_AHEAD_S
         if request is None:
             break
         try:

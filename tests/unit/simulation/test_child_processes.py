@@ -140,6 +140,16 @@ async def test_steps_computed_ahead_are_not_seen_before_their_turn(tmp_path):
         assert recorded < len(rows) <= recorded + 9
 
 
+async def test_long_steps_are_computed_when_it_is_their_turn(tmp_path):
+    async with house(tmp_path) as home:
+        await home.start_model("tells_its_steps", input={"steps": 1_000, "folder": str(tmp_path), "takes_s": 0.15})
+        await home.until(lambda: home.view().tasks.get(("2", "step")))
+        await home.connection.dispatch(PauseRun(workflow_id="ore"))
+        await home.until(lambda: [task.state for task in home.view().tasks.values()][-1] == "waiting")
+        await asyncio.sleep(0.3)  # so long that another one would be done
+        assert not (tmp_path / str(len(home.table("Numbers").rows) + 1)).exists()
+
+
 @pytest.mark.parametrize("model", ["leaves_a_child", "leaves_an_orphan"])
 async def test_the_processes_that_a_model_started_end_with_it(tmp_path, model):
     async with house(tmp_path) as home:

@@ -31,8 +31,8 @@ class SimulationSettings(BaseModel):
         ge=0, le=1_000_000,
     )
     steps_ahead: int = setting(
-        4,
-        "How many steps a model may compute before they are recorded, while no pause, hold or pace is in the way; 0 for none.",
+        16,
+        "How many short steps a model may compute before they are recorded, while no pause, hold or pace is in the way; 0 for none.",
         ge=0, le=100,
     )
     max_children: int = setting(64, "Child processes at once; further simulations wait for one to end.", ge=1, le=10_000)

@@ -208,9 +208,10 @@ class Recorded(Counts):
 
 
 class TellsItsSteps(Counts):
-    """Leaves a file for each step that it has computed."""
+    """Leaves a file for each step that it has computed, each in so much time."""
 
     def step(self, number, recorder):
         super().step(number, recorder)
+        time.sleep(self.source.get("takes_s", 0.0))
         with open(os.path.join(self.source["folder"], str(number)), "w"):
             pass
