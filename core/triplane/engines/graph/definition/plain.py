@@ -3,7 +3,7 @@
 What tasks have in common is written once: ten thousand tasks of one family are not ten thousand scripts.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from triplane.engines.graph.definition import expressions
@@ -23,6 +23,9 @@ from triplane.engines.graph.definition.task_settings import Simulation, Skip, Ta
 
 FORMAT = 2
 
+_NESTED: dict[str, type[Any]] = {"events": TaskEvents, "simulation": Simulation, "skip": Skip}
+_DEFAULTS: dict[str, Any] = {one.name: getattr(TaskSettings(), one.name) for one in fields(TaskSettings)}
+
 
 def to_plain(definition: Definition) -> dict[str, Any]:
     """JSON values."""
@@ -30,7 +33,7 @@ def to_plain(definition: Definition) -> dict[str, Any]:
     shared: list[dict[str, Any]] = []
     tasks = {}
     for name, task in definition.tasks.items():
-        common = {"families": list(task.families), "outputs": task.outputs, "settings": asdict(task.settings)}
+        common = {"families": list(task.families), "outputs": task.outputs, "settings": _settings_to_plain(task.settings)}
         index = known.setdefault(repr(common), len(shared))
         if index == len(shared):
             shared.append(common)
@@ -176,10 +179,17 @@ def _with_tuples(plain: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _settings_to_plain(settings: TaskSettings) -> dict[str, Any]:
+    """Only what differs from the defaults: thousands of tasks with settings of their own say little each."""
+    plain: dict[str, Any] = {}
+    for name, default in _DEFAULTS.items():
+        value = getattr(settings, name)
+        if value != default:
+            plain[name] = asdict(value) if name in _NESTED else value
+    return plain
+
+
 def _settings(plain: dict[str, Any]) -> TaskSettings:
-    nested = {
-        "events": TaskEvents(**_with_tuples(plain["events"])),
-        "simulation": Simulation(**_with_tuples(plain["simulation"])),
-        "skip": Skip(**_with_tuples(plain["skip"])),
-    }
-    return TaskSettings(**{**_with_tuples(plain), **nested})
+    given = _with_tuples({name: value for name, value in plain.items() if name not in _NESTED})
+    nested = {name: kind(**_with_tuples(plain[name])) for name, kind in _NESTED.items() if name in plain}
+    return TaskSettings(**given, **nested)

@@ -237,7 +237,7 @@ class Points:
     # ---- now -------------------------------------------------------------------------------------------------------
 
     def beginning(self, text: str, line: int) -> int:
-        """An initial cycle point: a whole point, `now`, an offset from now, a truncated point, `next(…)` or `previous(…)`."""
+        """An initial cycle point: a whole point, `now`, an offset from now, `next(…)` or `previous(…)`."""
         stripped = text.replace(" ", "")
         if self.calendar.is_integer:
             if stripped[:1] in ("+", "-"):
@@ -253,7 +253,7 @@ class Points:
             return self._shifted(point, self.interval(match["offset"], line), line) if match["offset"] else point
         if re.match(r"[+-]?P", stripped):
             return self._shifted(self._this_minute(), self.interval(stripped, line), line)
-        return self.expression(stripped, self._this_minute(), line)
+        return self.absolute(stripped, line)
 
     def _this_minute(self) -> int:
         return self._now - self._now % 60
@@ -275,8 +275,10 @@ class Points:
         # A date without a time means its midnight, a month or a year alone its first day.
         if "T" not in text:
             if re.fullmatch(r"-\d\d", text):
-                text = f"{text}0101"
-            elif re.fullmatch(r"--\d\d|-\d{4}", text):
+                text = f"{text[1:]}0101"
+            elif re.fullmatch(r"-\d{4}", text):
+                text = f"{text[1:]}01"
+            elif re.fullmatch(r"--\d\d", text):
                 text = f"{text}01"
             parsed = self._parsed(f"{text}T00", line)
         here = self._this_minute()
