@@ -44,7 +44,9 @@ def test_a_workflow_begins_where_its_initial_point_says(text: str, point: str):
         assert CALENDAR.text(Points(CALENDAR, now=NOW).beginning(text, 1)) == point
 
 
-@pytest.mark.parametrize("text", ["T00", "--0101", "soon", "20300231", "next(20300101)", "next(T00, T12)", "next()", "2030-13", "9" * 300, "P1Dx"])
+@pytest.mark.parametrize(
+    "text", ["T00", "--0101", "soon", "20300231", "next(20300101)", "next(T00, T12)", "next()", "2030-13", "9" * 300, "P1Dx"]
+)
 def test_what_is_no_beginning_is_refused(text: str):
     with calendar_mode("gregorian"), pytest.raises(DefinitionProblem):
         Points(CALENDAR, now=NOW).beginning(text, 1)
