@@ -8,9 +8,7 @@ import resource
 import statistics
 import subprocess
 import sys
-import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
@@ -42,33 +40,36 @@ def address(gateway: GatewayProcess, path: str = "/") -> str:
     return f"ws://localhost:{gateway.websocket_port}{path}"
 
 
+PROBE = """
+import json, select, sys, time, urllib.request
+taken = []
+print("ready", flush=True)
+while not taken or not select.select([sys.stdin], [], [], 0.02)[0]:
+    for url in sys.argv[1:]:
+        began = time.perf_counter()
+        with urllib.request.urlopen(url, timeout=20) as answer:
+            assert answer.status == 200
+        taken.append(time.perf_counter() - began)
+print(json.dumps(taken))
+"""
+
+
 @contextmanager
 def watched_health(gateway: GatewayProcess) -> Iterator[list[float]]:
-    """How long both health paths take inside the block, seconds."""
+    """How long both health paths take inside the block, seconds; asked from another process, which only waits for them."""
     taken: list[float] = []
-    stop = threading.Event()
     urls = [f"http://127.0.0.1:{gateway.http_port}/api/health", f"http://127.0.0.1:{gateway.websocket_port}/healthz"]
-
-    def probe() -> None:
-        while not stop.wait(0.02):
-            for url in urls:
-                began = time.perf_counter()
-                with urllib.request.urlopen(url, timeout=20) as answer:
-                    assert answer.status == 200
-                taken.append(time.perf_counter() - began)
-
-    thread = threading.Thread(target=probe)
-    thread.start()
+    probe = subprocess.Popen([sys.executable, "-c", PROBE, *urls], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert probe.stdout is not None and probe.stdout.readline() == "ready\n"
     try:
         yield taken
     finally:
-        stop.set()
-        thread.join()
+        said, _ = probe.communicate("stop\n", timeout=60)
+        taken += json.loads(said)
 
 
 def assert_healthy(taken: list[float], strict: bool) -> None:
     """All of them in time; while other things run on the machine, nearly all."""
-    assert len(taken) >= 2
     worst = max(taken) if strict or len(taken) < 20 else statistics.quantiles(taken, n=20)[-1]
     assert worst < HEALTHY_S, sorted(taken)[-5:]
 
