@@ -304,6 +304,40 @@ def test_messages_that_were_lost_are_found_by_polls(house: House):
     assert house.jobs("lost")["lost/01"]["state"] == "succeeded"
 
 
+RESTARTED = """
+[scheduling]
+    cycling mode = integer
+    initial cycle point = 1
+    final cycle point = 1
+    [[graph]]
+        P1 = far & shelled => last
+[runtime]
+    [[root]]
+        script = until test -e "$CYLC_WORKFLOW_SHARE_DIR/go"; do sleep 0.1; done
+    [[far]]
+        platform = far
+    [[shelled]]
+        platform = shelled
+    [[last]]
+        platform = near
+        script = true
+"""
+
+
+def test_a_gateway_that_was_killed_hears_the_jobs_on_a_job_host_again(house: House):
+    house.start("again", RESTARTED)
+    house.until("again", "both run", lambda view: [*states(view).values()].count("running") == 2)
+    house.gateway.stop(signal.SIGKILL)
+    house.gateway.start()
+    service = house.log("again", "far/01", remote=True).parents[4] / ".service"
+    contact = house.gateway.home / "cylc-run" / "again" / ".service" / "contact"
+    house.until("again", "the job host knows the new process", lambda view: (service / "contact").read_text() == contact.read_text())
+    (service.parent / "share" / "go").touch()
+    house.until("again", "the run is completed", is_completed)
+    # These platforms poll every quarter of an hour: the jobs were heard.
+    assert {name: job["state"] for name, job in house.jobs("again").items()} == dict.fromkeys(["far/01", "shelled/01", "last/01"], "succeeded")
+
+
 @pytest.mark.parametrize("house", ["triplane message"], indirect=True)
 def test_polls_come_at_the_contracts_times(house: House):
     house.start("timed", TIMED)

@@ -1,6 +1,7 @@
 """A worker queue as a platform: tasks of a graph done by a real SDK worker, and killed by the real Cylc client."""
 
 import json
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -50,6 +51,9 @@ def test_workers_do_the_jobs_of_a_graph_and_cylc_kills_one(gateway_process: Gate
     (folder / "flow.cylc").write_text(GRAPH)
     gateway_process.cli("start", "graph:hands", "--id", "hands")
     until(gateway_process, "three jobs wait for a worker", lambda seen: list(seen.values()).count("submitted") == 3)
+    # Found again after a crash, not offered twice.
+    gateway_process.stop(signal.SIGKILL)
+    gateway_process.start()
     url = f"http://127.0.0.1:{gateway_process.http_port}"
     command = [str(clients.sdk_212() / "python"), str(PROGRAMS / "durable_jobs.py"), url, "jobs"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as worker:

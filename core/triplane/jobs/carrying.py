@@ -180,7 +180,9 @@ class HostCarrier:
                 continue
             if found.job_id is None:
                 raise SubmissionFailed(found.reason or "the host said nothing of the job")
-            target = target.model_copy(update={"host": found.host or host, "job_id": found.job_id})
+            # A host may name another one of the platform, and nothing else: the name goes to ssh.
+            known = found.host if found.host in platform.hosts else host
+            target = target.model_copy(update={"host": known, "job_id": found.job_id})
             self._targets[_address(effect)] = target
             await asyncio.to_thread(keep_target, place, target)
             return found.job_id

@@ -4,6 +4,7 @@ Every line that counts begins with a word that nobody else knows, so that whatev
 means nothing. A last line says that the answer is whole.
 """
 
+import re
 import secrets
 import shlex
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,9 @@ from triplane.jobs.status import JobStatus, parse_status
 
 MAX_STATUS_LINES = 200
 
+# An id comes from a host and goes back to it, in a text that a shell expands.
+_ID = re.compile(r"[A-Za-z0-9._:+@/\[\]-]{1,200}")
+
 _COMMON = r"""
 say() { printf '%s %s\n' "$TOKEN" "$*"; }
 now() { date -u '+%Y-%m-%dT%H:%M:%SZ'; }
@@ -22,7 +26,8 @@ now() { date -u '+%Y-%m-%dT%H:%M:%SZ'; }
 _SUBMIT = r"""
 # put DIRECTORY NUMBER: the job's script comes by standard input.
 put() {
-    mkdir -p "$1" && { [ -e "$1/job" ] || { cat >"$1/job.new" && chmod 755 "$1/job.new" && mv "$1/job.new" "$1/job"; }; } &&
+    mkdir -p "$1" &&
+        { [ -e "$1/job" ] || { cat >"$1/job.$$" && chmod 755 "$1/job.$$" && mv "$1/job.$$" "$1/job"; }; } &&
         ln -sfn "$2" "$1/../NN"
 }
 # begin INDEX DIRECTORY JOB_NAME TIME_LIMIT
@@ -185,8 +190,10 @@ class Program:
             one = found.setdefault(int(index), Found())
             word, _, value = rest.partition(" ")
             match word:
-                case "id":
+                case "id" if _ID.fullmatch(value):
                     one.job_id = value
+                case "id":
+                    one.reason = "what its runner calls it is no id"
                 case "host":
                     one.host = value
                 case "failed":
@@ -206,7 +213,7 @@ class Program:
 
     def _listed(self, command: str, jobs: Sequence[Placed]) -> str:
         # No quotes around the word: directories name the host's own home.
-        lines = [f"{index} {job.job_id.partition(' ')[0] or '-'} {_unquoted(job.directory)}" for index, job in enumerate(jobs)]
+        lines = [f"{index} {job.job_id if _ID.fullmatch(job.job_id) else '-'} {_unquoted(job.directory)}" for index, job in enumerate(jobs)]
         return "\n".join([f"{command} <<{self._token[1:]}", *lines, self._token[1:]])
 
     def _whole(self) -> str:

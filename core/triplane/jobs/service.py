@@ -269,7 +269,10 @@ class JobService:
     def _is_known(self, address: JobAddress, text: str) -> bool:
         """Whether the task is in the state that the verdict stands for, so that telling the engine would change nothing."""
         state = self._state_of(address)
-        return (text, state) in (("submitted", "submitted"), ("started", "running"), ("succeeded", "succeeded"))
+        word = text.partition("/")[0]
+        return (word, state) in (
+            ("submitted", "submitted"), ("vacated", "submitted"), ("started", "running"), ("succeeded", "succeeded"),
+        )  # fmt: skip
 
     def _state_of(self, address: JobAddress) -> str | None:
         """State of the task whose current job this is; None where it is over, or another job's turn."""

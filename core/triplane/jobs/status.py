@@ -5,6 +5,8 @@ from pathlib import Path
 
 MAX_BYTES = 1024 * 1024
 MAX_MESSAGES = 100
+MAX_SEVERITY = 100
+MAX_TEXT = 10_000
 _LIFE = frozenset({"submitted", "started", "succeeded", "failed", "aborted", "vacated"})
 
 
@@ -13,11 +15,13 @@ class JobStatus:
     """The file's contents; a key that is written twice has its last value.
 
     Attributes:
-        messages: (time, severity, text) in order, those of the job's life left out.
+        messages: (time, severity, text) in order, those of the job's life left out; at most 100, the newest.
+        vacated: the last word of a try whose job was taken off its machine, if it was.
     """
 
     values: dict[str, str] = field(default_factory=dict)
     messages: list[tuple[str, str, str]] = field(default_factory=list)
+    vacated: str | None = None
 
     @property
     def exit(self) -> str | None:
@@ -53,8 +57,14 @@ def parse_status(text: str) -> JobStatus:
             status.values[key] = value
             continue
         parts = value.split("|", 2)
-        if len(parts) == 3 and parts[2].partition("/")[0] not in _LIFE and len(status.messages) < MAX_MESSAGES:
-            status.messages.append((parts[0], parts[1], parts[2]))
+        if len(parts) != 3:
+            continue
+        word = parts[2].partition("/")[0]
+        if word == "vacated":
+            status.vacated = parts[2][:MAX_TEXT]
+        elif word not in _LIFE:
+            status.messages.append((parts[0], parts[1][:MAX_SEVERITY], parts[2][:MAX_TEXT]))
+    del status.messages[:-MAX_MESSAGES]
     return status
 
 
@@ -73,4 +83,6 @@ def verdict(status: JobStatus, in_runner: bool) -> tuple[str, str | None]:
         return "started", start_time
     if status.has_started:
         return ("started", start_time) if in_runner else ("failed", None)
-    return ("submitted" if in_runner else "submission failed"), None
+    if in_runner:
+        return status.vacated or "submitted", None
+    return "submission failed", None

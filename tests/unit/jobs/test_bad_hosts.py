@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from triplane.commands import PollTasks
+from triplane.jobs.background import BackgroundRunner
 from triplane.jobs.hosts import HostCommands, Unreachable
 from triplane.jobs.platforms import PlatformSettings
+from triplane.jobs.program import BrokenAnswer, Placed, Program
 from unit.graph.simulated import once
 from unit.jobs.gateway_with_jobs import QUICK, GatewayWithJobs, until
 
@@ -76,6 +78,18 @@ async def test_a_login_shell_that_babbles_is_no_answer_and_no_harm(tmp_path: Pat
         await house.run(once("a") + "[runtime]\n[[a]]\nplatform = far\n")
         await until("the run is closed", lambda: not house.view().run.is_open)
         assert house.view().run.status == "completed" and house.view().jobs[("1", "a", 1)].job_id != "666"
+
+
+def test_what_a_host_calls_a_job_or_itself_is_never_run_by_a_shell():
+    program = Program(BackgroundRunner())
+    jobs = [Placed("/x", "01", "$(touch /tmp/never)")]
+    text = program.poll(jobs)
+    assert "touch" not in text and "0 - /x" in text
+    token = next(line.partition("=")[2] for line in text.splitlines() if line.startswith("TOKEN="))
+    said = program.read(f"{token} 0 id $(touch /tmp/never)\n{token} whole\n".encode())[0]
+    assert said.job_id is None and said.reason
+    with pytest.raises(BrokenAnswer):
+        program.read(f"{token} 0 id 7\n".encode())
 
 
 async def test_a_host_that_is_away_for_a_while_loses_no_job(tmp_path: Path, host: Path):

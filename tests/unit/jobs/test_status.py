@@ -26,6 +26,8 @@ def ended(word: str) -> str:
         (STARTED, True, "started"),
         ("CYLC_JOB_ID=1\n", False, "submission failed"),
         ("CYLC_JOB_ID=1\n", True, "submitted"),
+        ("CYLC_MESSAGE=T|WARNING|vacated/USR1\n", True, "vacated/USR1"),
+        ("CYLC_MESSAGE=T|WARNING|vacated/USR1\n" + STARTED, True, "started"),
     ],
 )
 def test_the_first_rule_that_fits_is_the_verdict(text: str, in_runner: bool, message: str, tmp_path: Path):
@@ -47,3 +49,10 @@ def test_a_file_that_is_missing_or_garbage_is_empty(tmp_path: Path):
     assert read_status(tmp_path / "none").values == {}
     (tmp_path / "job.status").write_bytes(b"\xff\x00\n=\n")
     assert read_status(tmp_path / "job.status").messages == []
+
+
+def test_the_newest_of_very_many_or_very_long_messages_are_kept(tmp_path: Path):
+    file = tmp_path / "job.status"
+    file.write_text("".join(f"CYLC_MESSAGE=T|{'S' * 500}|{number}{'x' * 20_000}\n" for number in range(45)) + "CYLC_MESSAGE=T|INFO|last\n")
+    messages = read_status(file).messages
+    assert messages[-1] == ("T", "INFO", "last") and len(messages[0][1]) == 100 and len(messages[0][2]) == 10_000
