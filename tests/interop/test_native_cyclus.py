@@ -201,7 +201,10 @@ def test_after_kill_nine_the_run_is_interrupted_its_rows_are_kept_and_it_can_be_
         assert watcher.ask("load", input="again")["params"] == {"status": "ok"}
         watcher.wait_for("Finish")
         assert len(watcher.rows("Transactions")) == 3
-    assert not list(standin.data_dir.joinpath("simulations").glob("*"))
+    deadline = time.monotonic() + 10
+    while left := list(standin.data_dir.joinpath("simulations").glob("*")):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
 
 
 def test_without_an_engine_a_load_says_what_is_missing(tmp_path):
