@@ -253,7 +253,7 @@ def _unset_children(work: Work, task: Task, flows: Flows | None = None, and_remo
         for name, at in work.plan.children(task.name, label, point):
             key = (work.plan.cycle(at), name)
             child, needs = work.find(key), work.pool.needs.get(key)
-            if child is None or needs is None or not flows_of(child) & gone:
+            if child is None or child.state != "waiting" or needs is None or not flows_of(child) & gone:
                 continue
             if not needs.unsatisfy((task_id(task), label)):
                 continue

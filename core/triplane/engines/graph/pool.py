@@ -29,7 +29,7 @@ class Pool:
 
     Attributes:
         active: point of each task that is not complete, in creation order.
-        needs, suicides: what a task that has no job yet waits for, and what would remove it.
+        needs, suicides: what an active task waits or waited for, and what would remove it.
         runahead: those waiting for older cycles, by point.
         queues: those that are ready, by queue, in the order in which they became so.
         busy: those with a job on its way or running; `busy_in`: how many of each queue.
@@ -108,8 +108,6 @@ class Pool:
         self._index_flows(key, task.flow_nums)
         self._index_due(task)
         self._index_calls(task)
-        if not is_waiting:
-            self.needs.pop(key, None)
 
     def _index_queue(self, task: Task) -> None:
         queue = self.plan.queue(task.name)

@@ -28,7 +28,7 @@ def submit(work: Work, task: Task) -> Task:
     """Begin a task's next job."""
     by_hand = bool(task.data.get("by_hand"))
     needs = work.pool.needs.get(task.key)
-    triggers = [] if by_hand else triggered_off(work, task) if needs is None else needs.satisfied()
+    triggers = [] if by_hand or needs is None else needs.satisfied()
     dates = merged(task.data.get("due") or {}, {"retry": None, "expire": None})
     task = work.put(
         task,
@@ -53,15 +53,6 @@ def submit(work: Work, task: Task) -> Task:
     else:
         work.step.effect(submission(work, task))
     return task
-
-
-def triggered_off(work: Work, task: Task) -> list[str]:
-    """`cycle/name` of what a task was waiting for and got, sorted; for one that is not waiting any more."""
-    needs, _ = work.plan.needs(task.name, work.plan.point(task.cycle))
-    done = task.data.get("done")
-    if isinstance(done, bytes):
-        needs.load(done)
-    return needs.satisfied()
 
 
 def run_mode(work: Work, task: Task) -> str:
