@@ -1,5 +1,6 @@
 """One open face: its sockets, the sessions of its keys, and its data store, fed with the run's deltas."""
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -14,7 +15,7 @@ from triplane.queries import RunView
 from triplane_cylc.datastore import FaceIdentity, FaceStore
 from triplane_cylc.faces.directory import FaceDirectory
 from triplane_cylc.faces.keys import FaceKeys, KeyPair
-from triplane_cylc.faces.putoff import MOST, merged
+from triplane_cylc.faces.putoff import LEAST_S, MOST, merged, next_wait
 from triplane_cylc.frames import encode_error
 from triplane_cylc.mutations import Target
 from triplane_cylc.session import Session
@@ -44,6 +45,7 @@ class Face:
         self._store: FaceStore | None = None
         self._cursor = 0
         self._put_off: list[Delta] = []
+        self.put_off_s = LEAST_S
         self._targets = {public.decode("ascii"): target for target, public in keys.allowed.items()}
         self._access: dict[str, frozenset[str]] = {}
         self._sessions: dict[str, Session] = {}
@@ -122,7 +124,7 @@ class Face:
         return _BUSY
 
     def put_off(self, delta: Delta) -> bool:
-        """Keep a delta for `catch_up`; returns whether it is the first one kept."""
+        """Keep a delta for `catch_up` in `put_off_s`; returns whether it is the first one kept."""
         self._put_off.append(delta)
         if len(self._put_off) > MOST:
             self.catch_up()
@@ -132,8 +134,10 @@ class Face:
         """Show what was put off. Nothing else is shown, and nobody gets the whole state, before that."""
         deltas, self._put_off = [delta for delta in self._put_off if delta.cursor > self._cursor], []
         if deltas:
+            began = time.thread_time()
             self._absorb(merged(deltas))
             self.publish()
+            self.put_off_s = next_wait(time.thread_time() - began)
 
     def absorb(self, delta: Delta) -> None:
         """Take in a delta of the run; one that the store already holds is skipped."""

@@ -28,7 +28,7 @@ from triplane_cylc.faces.directory import FaceDirectory, NotOurDirectory, find_m
 from triplane_cylc.faces.face import Face
 from triplane_cylc.faces.keys import KeyPair
 from triplane_cylc.faces.policy import Priority, due, is_delayed, is_exposed, priority, shutdown_reason
-from triplane_cylc.faces.putoff import PUT_OFF_S, may_wait
+from triplane_cylc.faces.putoff import may_wait
 from triplane_cylc.transport.ports import NoFreePort
 
 TICK_S: Final = 0.2
@@ -180,7 +180,7 @@ class FaceManager:
         face = self.faces.get(run.run_id)
         if face is not None and may_wait(delta):
             if face.put_off(delta):
-                asyncio.get_running_loop().call_later(PUT_OFF_S, self._catch_up, face)
+                asyncio.get_running_loop().call_later(face.put_off_s, self._catch_up, face)
         elif face is not None:
             try:
                 face.absorb(delta)

@@ -7,11 +7,20 @@ from typing import Final
 from triplane.deltas import Delta
 from triplane.entities import Job, JobKey, Task, TaskKey
 
-PUT_OFF_S: Final = 0.05
-"""How much later than it happened a step is shown at most."""
+LEAST_S: Final = 0.05
+MOST_S: Final = 1.0
+"""Between these lies how much later than it happened a step is shown; Cylc's own scheduler shows changes about once a second."""
 
-MOST: Final = 500
+SHARE: Final = 0.05
+"""Of its time that the gateway spends on showing the steps of one run, about."""
+
+MOST: Final = 5_000
 """Deltas that are put off; more are shown at once."""
+
+
+def next_wait(took_s: float) -> float:
+    """For how long to put off, when showing took so many seconds of work the last time."""
+    return min(max(took_s / SHARE, LEAST_S), MOST_S)
 
 
 def may_wait(delta: Delta) -> bool:

@@ -8,7 +8,7 @@ from triplane.deltas import Delta
 from triplane.entities import Job, Run, RunDetail, Task
 from triplane.events import Event
 from triplane_cylc.datastore import FaceIdentity, FaceStore
-from triplane_cylc.faces.putoff import may_wait, merged
+from triplane_cylc.faces.putoff import may_wait, merged, next_wait
 
 RUN = Run("default", "ore", "r1", 1, "simulation", "material_flow", "", "running", created=1.0, updated=1.0)
 IDENTITY = FaceIdentity("me", "ore", "localhost", 1, 2, "/x")
@@ -63,3 +63,7 @@ def test_portions_of_any_size_lead_to_the_same_picture(sizes):
 )
 def test_only_progress_waits(delta, waits):
     assert may_wait(delta) is waits
+
+
+def test_what_is_costly_to_show_is_shown_less_often():
+    assert [next_wait(took) for took in (0.0, 0.001, 0.01, 5.0)] == pytest.approx([0.05, 0.05, 0.2, 1.0])
