@@ -10,14 +10,17 @@ import pytest
 from gateway_process import GatewayProcess
 from interop.clients import WEBSOCKET, bin_dir
 from interop.drivers import LineDriver
+from triplane_control.tabulating import PAGE_ROWS
 
-STEPS = 6_000
+STEPS, STORES = 100, 60
+"""More rows than the command reads at a time."""
 
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     with GatewayProcess(tmp_path_factory.mktemp("tables")) as served:
-        start = {"model": "material_flow", "input": {"duration": STEPS}}
+        stores = [{"name": f"Depot {n}", "commodity": "ore", "capacity": 100.0, "initial": 0.1 * n} for n in range(STORES)]
+        start = {"model": "material_flow", "input": {"duration": STEPS, "stores": stores, "checkpoint_every": 0}}
         (served.definitions / "ore.json").write_text(json.dumps(start))
         served.cli("start", "simulation:ore", "--id", "ore", "--wait")
         yield served
@@ -41,7 +44,7 @@ def test_names_of_tables_are_listed(gateway):
 
 def test_a_whole_table_is_printed_as_csv_and_as_json_lines(gateway):
     whole = shown(gateway, "Stores")
-    assert len(whole["data"]) > STEPS - 1
+    assert len(whole["data"]) >= STEPS * STORES > PAGE_ROWS
     lines = [json.loads(line) for line in gateway.cli("tables", "ore", "Stores", "--jsonl").stdout.splitlines()]
     assert lines == [dict(zip(whole["columns"], row, strict=True)) for row in whole["data"]]
     printed = list(csv.reader(io.StringIO(gateway.cli("tables", "ore", "Stores", "--csv").stdout)))
@@ -53,8 +56,8 @@ def test_a_whole_table_is_printed_as_csv_and_as_json_lines(gateway):
 
 
 def test_conditions_and_pages_choose_rows(gateway):
-    chosen = json.loads(gateway.cli("tables", "ore", "Stores", "--json", "--where", "Time >= 5500", "--where", "Time<5510").stdout)
-    expected = shown(gateway, "Stores", conds=[["Time", ">=", 5500], ["Time", "<", 5510]])
+    chosen = json.loads(gateway.cli("tables", "ore", "Stores", "--json", "--where", "Time >= 90", "--where", "Time<93").stdout)
+    expected = shown(gateway, "Stores", conds=[["Time", ">=", 90], ["Time", "<", 93]])
     assert [row["row"] for row in chosen["rows"]] == expected["index"] != []
     page = json.loads(gateway.cli("tables", "ore", "Stores", "--json", "--after", "41", "--limit", "3").stdout)
     assert [row["row"] for row in page["rows"]] == [42, 43, 44]
@@ -71,10 +74,8 @@ def test_people_see_the_first_rows_and_how_to_get_the_rest(gateway):
     ("arguments", "code", "sentence"),
     [
         (["tables", "ore", "NoSuch"], 1, "no table 'NoSuch'"),
-        (["tables", "nobody"], 1, "nobody"),
         (["tables", "ore", "Stores", "--where", "Nothing == 1"], 1, "no column 'Nothing'"),
         (["tables", "ore", "Stores", "--where", "Time"], 2, "COLUMN OP VALUE"),
-        (["tables", "ore", "Stores", "--where", "Time < soon"], 1, "no order"),
         (["tables", "ore", "Stores", "--csv", "--json"], 2, "exclude"),
         (["tables", "ore", "Stores", "--limit", "0"], 2, "--limit"),
     ],
