@@ -46,7 +46,7 @@ lint: $(STAMP)
 		| awk '$$2 != "total" && $$1 > 500 { print "too long: " $$2 " (" $$1 " lines)"; bad = 1 } END { exit bad }'
 
 bench: compiled
-	@echo "== our figures beside floors, limits and peers, interleaved in one run (about twelve minutes; peers are installed the first time)"
+	@echo "== our figures beside floors, limits and peers, interleaved in one run (about fifteen minutes; peers are installed the first time)"
 	$(BIN)/python tests/bench/run.py $(BENCH_ARGS)
 
 schemas: $(STAMP)

@@ -112,7 +112,7 @@ class Gateway:
         return self.process.pid
 
     def __enter__(self) -> Self:
-        self.await_condition("the gateway to be ready", lambda: self._http("GET", "/api/ready") is not None)
+        self.await_condition("the gateway to be ready", lambda: self.http("GET", "/api/ready") is not None)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -128,15 +128,15 @@ class Gateway:
     def start_workflow(self, workflow_id: str) -> None:
         """Start a durable workflow that no worker will take."""
         body = {"workflow_id": workflow_id, "workflow_type": "bench.start", "task_queue": "bench-start"}
-        self._http("POST", "/api/workflows", body)
+        self.http("POST", "/api/workflows", body)
 
-    def _http(self, method: str, path: str, body: object = None) -> Any:
+    def http(self, method: str, path: str, body: object = None, patience_s: float = 5.0) -> Any:
         """The decoded answer, or None while there is none to be had."""
         headers = {"Content-Type": "application/json", "X-Durable-Workflow-Control-Plane-Version": "2"}
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}", data, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:
+            with urllib.request.urlopen(request, timeout=patience_s) as answer:
                 return json.loads(answer.read())
         except urllib.error.HTTPError as error:
             if error.code >= 500:
@@ -161,7 +161,7 @@ class Gateway:
 
     def start_graph(self) -> Endpoint:
         """Start the bench graph, wait until `TASK` is there to be held, and give its face's sockets."""
-        self._http("POST", "/api/workflows", {"workflow_id": "bench", "workflow_type": "graph:bench"})
+        self.http("POST", "/api/workflows", {"workflow_id": "bench", "workflow_type": "graph:bench"})
         service = self.directory / "cylc-run" / "bench" / ".service"
         self.await_condition("the face's contact file", (service / "contact").exists)
         lines = (service / "contact").read_text().splitlines()
@@ -189,4 +189,4 @@ class Gateway:
 
     def stop_graph(self) -> None:
         """End the bench graph and its endless job."""
-        self._http("POST", "/api/workflows/bench/terminate", {"reason": "the measurement is over"})
+        self.http("POST", "/api/workflows/bench/terminate", {"reason": "the measurement is over"})

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import graph_tasks
 import http_posts
 import idle_clients
 import mutation_deltas
@@ -123,6 +124,7 @@ GROUPS: dict[str, tuple[str, Callable[[Conditions], Iterator[Measurement]]]] = {
     "restart": ("kill -9 under load", restart.measurements),
     "size": ("A large store beside a small one", store_growth.measurements),
     "websocket": ("Cyclus websockets", websockets_load.measurements),
+    "graph": ("Tasks through the graph engine", graph_tasks.measurements),
     "idle": ("Clients that wait", idle_clients.measurements),
     "sdk": ("The SDK as the client", sdk_calls.measurements),
 }
