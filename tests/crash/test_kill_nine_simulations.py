@@ -72,7 +72,7 @@ class Watcher(threading.Thread):
 
 @pytest.mark.parametrize(
     ("rounds", "steps"),
-    [pytest.param(2, 300, id="reduced"), pytest.param(30, 6_000, id="full", marks=[pytest.mark.full, pytest.mark.timeout(900)])],
+    [pytest.param(2, 300, id="reduced"), pytest.param(12, 2_000, id="full", marks=[pytest.mark.full, pytest.mark.timeout(900)])],
 )
 def test_what_was_announced_is_stored_once_however_often_gateway_and_models_are_killed(tmp_path: Path, rounds: int, steps: int) -> None:
     choice = random.Random(os.urandom(8))

@@ -120,7 +120,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
 
     def _grant(self, request: dict[str, Any], ahead: int) -> None:
         self._granted = int(request["step"]) + ahead
-        self._printed = min(self._printed, 0) - self._settings.max_output_bytes * ahead
+        self._printed = -self._settings.max_output_bytes * ahead
 
     def _deliver(self, message: dict[str, Any], number: int) -> None:
         if self._silenced:
