@@ -66,7 +66,7 @@ def test_every_flow_has_an_answer_of_the_real_one():
     assert set(known["takes"]) == set(flow_corpus.invalid_flows())
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1_200)
 @pytest.mark.parametrize(
     ("valid", "invalid"),
     [

@@ -11,7 +11,7 @@ from triplane.engines.graph.definition.optionality import FINISHED, Optionality
 from triplane.engines.graph.definition.points import Points
 from triplane.engines.graph.definition.problems import DefinitionProblem, shown
 
-MAX_CONDITIONS = 500_000
+MAX_CONDITIONS = 300_000
 
 SHORT_NAMES = {
     "expire": "expired", "submit": "submitted", "submit-fail": "submit-failed", "start": "started",
@@ -80,7 +80,7 @@ class GraphReader:
         self._points, self._families = points, families
         self._conditions = 0
         self._offsets: dict[str, tuple[Interval, int | None]] = {}
-        self._suicidal: dict[tuple[int, str, str], bool] = {}
+        self._suicidal: dict[tuple[int, str, object], bool] = {}
 
     def read(self, chains: list[Chain], sequence: int) -> None:
         """Add the chains of one recurrence.
@@ -108,7 +108,9 @@ class GraphReader:
 
     def _depend(self, left: Group, right: Group, sequence: int, lefts: set[tuple[str, str | None, str | None]]) -> None:
         targets = self._targets(right)
-        parts = [left] if left.joins == "any" or any(isinstance(part, Group) for part in left.parts) else self._separate(left)
+        separate = [left] if left.joins == "any" or any(isinstance(part, Group) for part in left.parts) else self._separate(left)
+        # Plain tasks joined by & are conditions of one kind, so they need not be looked at one by one.
+        whole = [left] if all(isinstance(part, Node) and self._is_plain(part) for part in left.parts) else separate
         for node in left.nodes():
             if node.suicide:
                 raise DefinitionProblem(f"a suicide trigger on the left: {shown('!' + node.name)}", node.line)
@@ -121,8 +123,11 @@ class GraphReader:
             if not target.suicide:
                 self._mention(target)
             for member in self._members(target):
-                for part in parts:
+                for part in separate if target.suicide else whole:
                     self._wait(member, target, part, sequence)
+
+    def _is_plain(self, node: Node) -> bool:
+        return not node.is_xtrigger and node.name not in self._families and SHORT_NAMES.get(node.output or "") != FINISHED
 
     @staticmethod
     def _separate(left: Group) -> list[Group]:
@@ -179,9 +184,10 @@ class GraphReader:
             use.alternatives.setdefault(Prerequisite(sequence, tuple(conditions), expression))
 
     def _check_suicide(self, name: str, target: Node, conditions: dict[Condition, int], expression: Expression, sequence: int) -> None:
-        key = (sequence, name, repr((tuple(conditions), expression)))
-        if self._suicidal.setdefault(key, target.suicide) != target.suicide:
-            raise DefinitionProblem(f"the same condition triggers both {name} and !{name}", target.line)
+        said: list[object] = list(conditions) if expression.is_flat_all else [(tuple(conditions), expression)]
+        for one in said:
+            if self._suicidal.setdefault((sequence, name, one), target.suicide) != target.suicide:
+                raise DefinitionProblem(f"the same condition triggers both {name} and !{name}", target.line)
 
     # ---- conditions ------------------------------------------------------------------------------------------------
 

@@ -21,20 +21,20 @@ def linearised(parents: Mapping[str, Sequence[str]], lines: Mapping[str, int]) -
     done: dict[str, tuple[str, ...]] = {ROOT: ()}
     for name in parents:
         # A stack of our own: a chain of ten thousand families must not be a recursion of ten thousand calls.
-        stack = [name]
+        stack = dict.fromkeys([name])
         while stack:
-            at = stack[-1]
+            at = next(reversed(stack))
             if at in done:
-                stack.pop()
+                stack.popitem()
                 continue
             missing = [parent for parent in _direct(at, parents, lines) if parent not in done]
             if not missing:
                 done[at] = _merge(at, _direct(at, parents, lines), done, lines)
-                stack.pop()
+                stack.popitem()
             elif missing[0] in stack:
                 raise DefinitionProblem(f"namespace {shown(at)} inherits from itself", lines.get(at, 0))
             else:
-                stack.append(missing[0])
+                stack[missing[0]] = None
     return done
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from triplane.engines.graph.definition.calendar import Calendar, Interval
 
-MAX_SKIPPED = 100_000
+MAX_SKIPPED = 10_000
 """Points in a row that exclusions may take out; a longer gap counts as the end."""
 
 
