@@ -11,7 +11,7 @@ from triplane.asking import Ask
 from triplane.clock import Clock
 from triplane.closings import Closings
 from triplane.commands.base import Command, RunCommand, Scope
-from triplane.commands.system import FireTimer
+from triplane.commands.system import ContinueStep, FireTimer
 from triplane.committer import Committer, Pending
 from triplane.deltas import Delta
 from triplane.effects import Dispatch, Effect, VisitParent
@@ -438,7 +438,11 @@ class Bus:
     def _run_effects(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
             if isinstance(effect, Dispatch):
-                self._dispatch_effect(effect)
+                if isinstance(effect.command, ContinueStep):
+                    # Whoever else waits comes first: a run of many portions must not look like one long step.
+                    asyncio.get_running_loop().call_soon(self._dispatch_effect, effect)
+                else:
+                    self._dispatch_effect(effect)
                 continue
             service = self._by_effect.get(type(effect))
             if service is None:

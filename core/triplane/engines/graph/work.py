@@ -13,12 +13,16 @@ from triplane.entities import Task, TaskKey, evolve
 # Room for what one more portion may change besides the task it is about.
 _MARGIN = 4
 
+MAX_PUTS = 1_000
+"""Changes that one step makes to tasks, many perhaps to the same one: some twenty milliseconds' work."""
+
 
 class Work:
     """One step's work on one run's tasks."""
 
     def __init__(self, state: RunState, step: Step) -> None:
         self.state, self.step = state, step
+        self._puts = 0
         pool = state.private
         assert isinstance(pool, Pool)
         self.pool: Pool = pool
@@ -37,7 +41,7 @@ class Work:
     def is_full(self) -> bool:
         """Whether this step has changed as many tasks as a step may."""
         changes = self.step.changes
-        return len(changes.tasks) + len(changes.pruned) >= MAX_TASKS_PER_STEP - _MARGIN
+        return self._puts >= MAX_PUTS or len(changes.tasks) + len(changes.pruned) >= MAX_TASKS_PER_STEP - _MARGIN
 
     def find(self, key: TaskKey) -> Task | None:
         """The task as it is now, if it is shown."""
@@ -45,6 +49,7 @@ class Work:
 
     def put(self, task: Task, **changes: Any) -> Task:
         """Replace fields of a task, in the state and in the indices."""
+        self._puts += 1
         self.step.put_task(evolve(task, **changes))
         task = self.state.tasks[task.key]
         self.pool.note(task)
