@@ -193,15 +193,25 @@ class Plan(Triggers):
         conditions: list[Wanted] = []
         parts: list[Part] = []
         done: list[Wanted] = []
+        known: set[object] = set()
         for one in prerequisites:
             expression = None if one.expression.is_flat_all else one.expression
-            parts.append((len(conditions), len(one.conditions), expression))
+            own: list[Wanted] = []
             for condition in one.conditions:
                 upstream = condition.upstream_point(point, self.calendar)
                 wanted = (f"{self.cycle(upstream)}/{condition.task}", condition.output)
-                conditions.append(wanted)
+                own.append(wanted)
                 if upstream < self.definition.initial:
                     done.append(wanted)
+            # What comes to the same at this point (`a[^] => b`, `a[-P1] => b` at the second) is waited for once.
+            if expression is None:
+                own = list(dict.fromkeys(own))
+            if len(prerequisites) > 1 and (same := (tuple(own), expression)) not in known:
+                known.add(same)
+            elif len(prerequisites) > 1:
+                continue
+            parts.append((len(conditions), len(own), expression))
+            conditions.extend(own)
         for upstream, wanted in extra:
             parts.append((len(conditions), 1, None))
             conditions.append(wanted)
