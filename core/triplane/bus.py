@@ -16,7 +16,7 @@ from triplane.committer import Committer, Pending
 from triplane.deltas import Delta
 from triplane.effects import Dispatch, Effect, VisitParent
 from triplane.engines.base import Engine, RunState, Step
-from triplane.entities import Run, Timer
+from triplane.entities import Rows, Run, Timer
 from triplane.errors import (
     CannotNow,
     GatewayError,
@@ -72,6 +72,7 @@ class Bus:
         self.hub = DeltaHub(store.last_cursor())
         self.timers = TimerHeap(clock, self._fire_timer)
         self.closings = Closings()
+        self.on_rows: Callable[[str, Sequence[Rows]], None] | None = None
         self.faults: list[str] = []
         self._cursor = store.last_cursor()
         self._answered = AnsweredRequests(store.requests, clock)
@@ -373,6 +374,8 @@ class Bus:
                 live.pending -= 1
                 live.view = advance_view(live.view, delta)
                 deltas.append(delta)
+                if delta.rows and self.on_rows is not None:
+                    self.on_rows(delta.run.run_id, delta.rows)
                 effects.extend(context.effects)
                 if context.timers:
                     self._set_timers(delta.run.run_id, context.timers)

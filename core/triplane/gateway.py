@@ -71,6 +71,7 @@ class Gateway:
         services = [*services, Visibility(definitions)]
         self.bus = Bus(store, self.clock, engines, services, starter, on_broken or self._broken)
         self.reads = Reads(store, self.bus.runs, self.namespaces, self.clock, definitions, bridges or Bridges())
+        self.bus.on_rows = self.reads.pages.committed
         self.in_flight = 0
         self.draining = False
         self.broken: BaseException | None = None

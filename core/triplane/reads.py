@@ -60,7 +60,7 @@ class Reads:
     ) -> None:
         self._store, self._runs, self._namespaces, self._clock, self._definitions = store, runs, namespaces, clock, definitions
         self._bridges = bridges
-        self._pages = TablePages(store)
+        self.pages = TablePages(store)
 
     def answer(self, query: Query, principal: Principal) -> Any:
         """The query's value.
@@ -77,7 +77,7 @@ class Reads:
             case ReadHistory():
                 return self._history(query)
             case ReadTable():
-                return read_table(self.view(query), self._store, query, self._pages)
+                return read_table(self.view(query), self._store, query, self.pages)
             case ListStreams():
                 run_id = self.view(query).run.run_id
                 return [s for s in self._store.streams.of_run(run_id) if query.stream_name in (None, s.name)]

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
+from triplane.entities import Rows
 from triplane.store.interface import TABLE_PAGE_ROWS, Store, TableChunk
 from triplane.tables.conditions import Columns
 
@@ -12,6 +13,8 @@ MAX_PORTION_BYTES = 4 << 20
 MAX_KEPT_COLUMNS = 1_000
 CELL_BYTES = 16
 """Counted for a decoded cell, beside its stored bytes."""
+PLAIN_KINDS = frozenset({"bool", "int", "float", "str", "uuid"})
+"""Cells of these are the same in memory before they are stored and after, and easily counted."""
 
 
 class Page:
@@ -19,13 +22,15 @@ class Page:
 
     Attributes:
         cost: about how many bytes it takes.
+        live: it holds all that is committed, and is told what comes.
     """
 
-    __slots__ = ("_chunk", "_columns", "_width", "cost", "end", "first_row")
+    __slots__ = ("_chunk", "_columns", "_width", "cost", "end", "first_row", "live")
 
     def __init__(self, first_row: int, width: int) -> None:
         self.first_row, self.end, self._width = first_row, first_row, width
         self.cost = 0
+        self.live = False
         self._columns: list[list[Any] | None] = [[] for _ in range(width)]
         self._chunk: TableChunk | None = None
 
@@ -40,6 +45,17 @@ class Page:
             else:
                 self._append(chunk.rows()[skip : skip + take])
             self.end += take
+
+    def follow(self, rows: Rows, until: int) -> None:
+        """Take in rows that were just committed, up to `until`; others than plain cells end its being live."""
+        skip = self.end - rows.first_row
+        new = rows.rows[max(0, skip) : until - rows.first_row]
+        if skip < 0 or any(kind not in PLAIN_KINDS for _, kind in rows.columns):
+            self.live = False
+            return
+        self.cost += sum(CELL_BYTES + (len(cell) if type(cell) is str else 8) for row in new for cell in row)
+        self._append(new)
+        self.end += len(new)
 
     def _append(self, rows: Sequence[Sequence[Any]]) -> None:
         for position in range(self._width):
@@ -97,10 +113,12 @@ class TablePages:
             page = Page(begin, width)
         else:
             self._kept.move_to_end(key)
-        if page.end < end and page.cost < limit:
+        if not page.live and page.end < end and page.cost < limit:
             chunks = self._store.tables.chunks(run_id, table, page.end, end, limit)
             if chunks:
                 self._extend(key, page, chunks, end)
+            else:
+                page.live = key in self._kept
         if first_row < page.end:
             return page
         if page.cost < limit:
@@ -110,13 +128,26 @@ class TablePages:
         rest.extend(self._store.tables.chunks(run_id, table, first_row, end, limit), end)
         return rest if rest.end > first_row else None
 
+    def committed(self, run_id: str, appended: Sequence[Rows]) -> None:
+        """Told of every append when it is on disk, so that pages that are watched need not be read again."""
+        for rows in appended:
+            number = rows.first_row // TABLE_PAGE_ROWS
+            page = self._kept.get((run_id, rows.table, number))
+            if page is not None and page.live:
+                before = page.cost
+                page.follow(rows, (number + 1) * TABLE_PAGE_ROWS)
+                self._spend(page.cost - before)
+
     def _extend(self, key: tuple[str, str, int], page: Page, chunks: Sequence[TableChunk], until: int) -> None:
         before = page.cost
         page.extend(chunks, until)
         if key in self._kept:
             self.cost -= before
         self._kept[key] = page
-        self.cost += page.cost
+        self._spend(page.cost)
+
+    def _spend(self, cost: int) -> None:
+        self.cost += cost
         while self.cost > self._max_cost and len(self._kept) > 1:
             _, gone = self._kept.popitem(last=False)
             self.cost -= gone.cost
