@@ -76,7 +76,6 @@ async def test_one_query_reads_all_runs(served, http):
     await both_shown(http, url)
     status, answer = await ask(http, url, '{ workflows(ids: ["two"]) { name } taskProxies(ids: ["1/first"]) { id } }')
     assert status == 200 and answer["data"]["workflows"] == [{"name": "two"}]
-    assert [each["id"].rpartition("/root/")[2] or each["id"] for each in answer["data"]["taskProxies"]]
     assert len(answer["data"]["taskProxies"]) == 2
     status, answer = await ask(http, url, "{ __schema { queryType { name } } }")
     assert answer == {"data": {"__schema": {"queryType": {"name": "Queries"}}}}

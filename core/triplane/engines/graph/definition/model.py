@@ -63,7 +63,7 @@ class TaskDefinition:
         first_parent: the family that it is shown in; `root` for none.
         sequences: indices of the sequences on which it runs.
         prerequisites: all of them must hold; those of every sequence that a point is on.
-        suicides: the task is removed when one of them holds (`=> !task`).
+        suicides: the task is removed when all of them hold (`=> !task`), as in the real scheduler.
         xtriggers: (sequence, label in `Definition.xtriggers`) that it waits for at its points on that sequence.
         external_triggers: messages that it waits for (`[special tasks]external-trigger`).
         outputs: label → message, the standard ones first.
