@@ -1,5 +1,6 @@
 """What tests of every kind share."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Started in the background, this process ignores them, and so would every gateway that is to obey them.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     path = config.getoption("--results")
     if path:
         config.pluginmanager.register(ResultsFile(Path(path), "make test-all"))
