@@ -7,15 +7,15 @@ exactly `event`, `params`, `data` in this order, and after them only extras that
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from triplane.errors import GatewayError
+from triplane.values import value as frozen
 
 SHOWN_NAME = 80
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Message:
     """A client's event. `echoed` holds its `id` if it sent one, to be sent back with the answer."""
 
@@ -39,14 +39,16 @@ def decode(raw: str | bytes, max_depth: int) -> Message:
         BadMessage
     """
     try:
-        value = _load(raw) if isinstance(raw, str) else _load(raw.decode(json.detect_encoding(raw), "surrogatepass"))
+        text = raw if isinstance(raw, str) else raw.decode(json.detect_encoding(raw), "surrogatepass")
+        value = _load(text)
     except RecursionError as error:
         raise BadMessage(f"the message is nested more than {max_depth} deep") from error
     except ValueError as error:
         raise BadMessage(f"the message is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise BadMessage(f"the message must be an object with `event`, not {_kind(value)}")
-    if _deeper(value, max_depth):
+    # So few brackets cannot nest deeper, and counting them is quick.
+    if text.count("{") + text.count("[") > max_depth and _deeper(value, max_depth):
         raise BadMessage(f"the message is nested more than {max_depth} deep")
     identity = value.get("id")
     echoed = {"id": identity} if isinstance(identity, str | int) and not isinstance(identity, bool) else {}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from triplane.commands.base import Command, Query
 from triplane.commands.runs import StartRun
 from triplane.errors import GatewayError
+from triplane.values import value
 from triplane_cyclus.rendered import RenderedTables
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Outlook:
     paused: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Say:
     """An answer that needs nothing."""
 

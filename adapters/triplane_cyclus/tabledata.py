@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from triplane.errors import RefusedInput, TooLarge
@@ -37,45 +37,55 @@ def table_data_pages(ask: Ask, place: Place, params: Mapping[str, Any], extras: 
     check_table_data(params)
     shown = {"table": params["table"], "conds": params.get("conds"), "orient": params.get("orient", "split")}
     shown.update({name: params[name] for name in _NUMBERS if name in params})
-    query = _query(ask, place, params)
-    if query is None:
+    asked = _Asked.of(ask, place, params)
+    if asked is None:
         yield _not_available(shown, extras)
     elif "limit" in params or "offset" in params or "after" in params:
-        yield from _some_rows(ask, query, shown, place.rendered.longest, extras)
+        yield from _some_rows(ask, asked, params.get("after", -1) + 1, shown, place.rendered.longest, extras)
     else:
-        yield from _all_rows(ask, query, shown, place.rendered, extras)
+        yield from _all_rows(ask, asked, shown, place.rendered, extras)
 
 
 def _not_available(shown: Mapping[str, Any], extras: Mapping[str, Any]) -> str:
     return encode("table_data", shown, f"{shown['table']} is not available.", {**extras, "success": False})
 
 
-def _query(ask: Ask, place: Place, params: Mapping[str, Any]) -> ReadTable | None:
-    table = params["table"]
-    view = find_run(ask, place) if isinstance(table, str) and len(table) <= MAX_TABLE_NAME else None
-    if view is None:
-        return None
-    return ReadTable(
-        namespace=place.namespace,
-        workflow_id=place.workflow_id,
-        run_id=view.run.run_id,
-        table=table,
-        conditions=_conditions(params.get("conds")),
-        from_row=params.get("after", -1) + 1,
-        scan=PORTION_ROWS,
-    )
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Which rows of which run are wanted."""
+
+    place: Place
+    run_id: str
+    table: str
+    conditions: tuple[tuple[str, str, Any], ...]
+
+    @classmethod
+    def of(cls, ask: Ask, place: Place, params: Mapping[str, Any]) -> "_Asked | None":
+        """None where there is no run, or no table can have that name."""
+        table = params["table"]
+        view = find_run(ask, place) if isinstance(table, str) and len(table) <= MAX_TABLE_NAME else None
+        return None if view is None else cls(place, view.run.run_id, table, _conditions(params.get("conds")))
+
+    def rows(self, ask: Ask, from_row: int) -> TableData | None:
+        """The next portion; None where there is no such table."""
+        place = self.place
+        portion: TableData | None = ask(
+            ReadTable(
+                namespace=place.namespace, workflow_id=place.workflow_id, run_id=self.run_id, table=self.table,
+                conditions=self.conditions, from_row=from_row, scan=PORTION_ROWS,
+            )
+        )  # fmt: skip
+        return portion
 
 
 def _all_rows(
-    ask: Ask, query: ReadTable, shown: Mapping[str, Any], rendered: RenderedTables, extras: Mapping[str, Any]
+    ask: Ask, asked: _Asked, shown: Mapping[str, Any], rendered: RenderedTables, extras: Mapping[str, Any]
 ) -> Iterator[str | None]:
     """All rows that pass; of a table that only grows, those that were rendered before are not looked at again."""
-    key = json.dumps([query.run_id, query.table, query.conditions, shown["orient"] or "columns", shown.get("precision")])
+    key = json.dumps([asked.run_id, asked.table, asked.conditions, shown["orient"] or "columns", shown.get("precision")])
     rendering = rendered.find(key)
     while True:
-        if rendering is not None:
-            query = query.model_copy(update={"from_row": rendering.next_row})
-        portion: TableData | None = ask(query)
+        portion = asked.rows(ask, rendering.next_row if rendering is not None else 0)
         if portion is None:
             yield _not_available(shown, extras)
             return
@@ -97,12 +107,14 @@ def _all_rows(
     yield encode_with("table_data", shown, rendering.renderer.text(), extras)
 
 
-def _some_rows(ask: Ask, query: ReadTable, shown: Mapping[str, Any], longest: int, extras: Mapping[str, Any]) -> Iterator[str | None]:
+def _some_rows(
+    ask: Ask, asked: _Asked, from_row: int, shown: Mapping[str, Any], longest: int, extras: Mapping[str, Any]
+) -> Iterator[str | None]:
     """A page of the rows that pass. With a `limit`, the answer says in `next` what to give as `after` for the next page."""
     window = _Window(shown.get("offset", 0), shown.get("limit"))
     renderer: Renderer | None = None
     while True:
-        portion: TableData | None = ask(query)
+        portion = asked.rows(ask, from_row)
         if portion is None:
             yield _not_available(shown, extras)
             return
@@ -113,7 +125,7 @@ def _some_rows(ask: Ask, query: ReadTable, shown: Mapping[str, Any], longest: in
         if portion.at_end or window.full:
             break
         yield None
-        query = query.model_copy(update={"from_row": portion.next_row})
+        from_row = portion.next_row
     if "limit" in shown:
         extras = {**extras, "next": window.last if window.full else None}
     yield encode_with("table_data", shown, renderer.text(), extras)
