@@ -11,7 +11,7 @@ import structlog
 from aiohttp import web
 
 from triplane.adapter import AdapterError
-from triplane.auth import AdapterSelf, BearerToken, Credential, LoopbackPeer, SocketOwner
+from triplane.auth import AdapterSelf, Credential, SocketOwner, credential_of
 from triplane.commands.base import WORKFLOW_ID_PATTERN
 from triplane.connection import Connection
 from triplane.deltas import DeltaFilter
@@ -283,11 +283,7 @@ def _brought_back(client: Client, replay: Replay, seq: int) -> list[str]:
 
 
 def _credential(request: web.BaseRequest) -> Credential:
-    address = _address(request)
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and token:
-        return BearerToken(token.strip(), address)
-    return LoopbackPeer(address)
+    return credential_of(request.headers.get("Authorization", ""), _address(request))
 
 
 def _address(request: web.BaseRequest) -> str:

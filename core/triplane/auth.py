@@ -115,6 +115,14 @@ class AdapterSelf:
 Credential = BearerToken | LoopbackPeer | SocketOwner | CurveKey | AdapterSelf
 
 
+def credential_of(authorization: str, address: str) -> Credential:
+    """What a client shows that may send a header `Authorization: Bearer TOKEN`: that token, or only where it comes from."""
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() == "bearer" and token:
+        return BearerToken(token.strip(), address)
+    return LoopbackPeer(address)
+
+
 @dataclass(frozen=True, slots=True)
 class TokenEntry:
     """A configured token: only its SHA-256 is kept.

@@ -13,7 +13,7 @@ import structlog
 from aiohttp import WSMsgType, web
 
 from triplane.adapter import AdapterError
-from triplane.auth import BearerToken, Credential, LoopbackPeer, is_loopback
+from triplane.auth import Credential, credential_of, is_loopback
 from triplane.connection import Connection
 from triplane.errors import GatewayError, LimitReached, NotAllowed, ShuttingDown, Unauthenticated
 from triplane.gateway import Gateway
@@ -123,13 +123,12 @@ class WebListener:
         """The connection of whoever asks, kept for the next request."""
         credential = _credential(request)
         known = self._callers.get(credential)
-        if known is not None and not known.closed and not self._gateway.authenticator.has_tokens:
+        if known is not None and not known.closed:
+            # Looked at again each time, for a token may have expired meanwhile.
+            self._gateway.authenticator.authenticate(credential, self._gateway.clock.now())
             self._callers.move_to_end(credential)
             return known
         connection = self._gateway.open_connection(WIRE, _peer(request), credential)
-        if known is not None and known.principal == connection.principal and not known.closed:
-            await connection.close()
-            return known
         self._callers[credential] = connection
         if len(self._callers) > MAX_CALLERS:
             _, oldest = self._callers.popitem(last=False)
@@ -191,11 +190,7 @@ async def _body(request: web.BaseRequest) -> bytes | None:
 
 
 def _credential(request: web.BaseRequest) -> Credential:
-    address = _address(request)
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and token:
-        return BearerToken(token.strip(), address)
-    return LoopbackPeer(address)
+    return credential_of(request.headers.get("Authorization", ""), _address(request))
 
 
 def _address(request: web.BaseRequest) -> str:
