@@ -8,7 +8,7 @@ from triplane.engines.base import RunState
 
 STEP_NAME = "step"
 KEPT_STEPS = 10
-"""Steps that stay visible as tasks, at least; what older ones did is in the history."""
+"""Steps that stay visible as tasks; what older ones did is in the history."""
 
 
 @dataclass(slots=True)

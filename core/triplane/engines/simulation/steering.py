@@ -108,10 +108,7 @@ def show_begun(state: RunState, step: Step, number: int) -> None:
         str(number), STEP_NAME, 1, "running",
         platform="simulation", job_id=str(pid) if pid else "", submitted=step.now, started=step.now,
     )  # fmt: skip
-    if number % KEPT_STEPS == 0:
-        # Together, which costs a fast simulation less than one at every step.
-        for old in range(number - 2 * KEPT_STEPS + 1, number - KEPT_STEPS + 1):
-            step.prune_task(key_of(old))
+    step.prune_task(key_of(number - KEPT_STEPS))
 
 
 def show_moved(state: RunState, step: Step, number: int) -> None:
