@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from triplane.commands import BackfillSchedule, PauseSchedule, ResumeSchedule, StopRun, UpdateSchedule
@@ -50,12 +50,13 @@ async def live(steps: list[Any], policy: str, most: int | None, directory: Path)
     house = await ScheduleHouse(directory, max_buffered=3).open()
     try:
         await house.create(overlap=policy, max_runs=most)
-        overlapping, highest = policy == Overlap.ALLOW_ALL, most
+        overlapping, highest, count = policy == Overlap.ALLOW_ALL, most, 0
         for step in steps:
             await take(house, step)
             overlapping = overlapping or step == ("policy", Overlap.ALLOW_ALL)
             if step[0] == "limit":
-                highest = step[1] if highest is None else max(highest, step[1])
+                # A limit takes nothing back of what it finds started.
+                highest = max(step[1], count if highest is None else highest)
             schedule = house.schedule()
             count = verify(house.store, "s")
             open_runs = house.open_runs()
@@ -73,6 +74,7 @@ async def live(steps: list[Any], policy: str, most: int | None, directory: Path)
 
 
 @settings(max_examples=60, deadline=None)
+@example(["hour", "hour", ("limit", 1)], Overlap.ALLOW_ALL, None)
 @given(st.lists(STEPS, max_size=25), st.sampled_from(list(Overlap)), st.none() | st.integers(1, 10))
 def test_a_schedule_keeps_its_promises_whatever_happens(steps: list[Any], policy: Overlap, most: int | None):
     with tempfile.TemporaryDirectory() as directory:
