@@ -45,7 +45,7 @@ class WebListener:
         self._gateway, self._manager, self._config = gateway, manager, config
         self._runner: web.ServerRunner | None = None
         self._callers: OrderedDict[Credential, Connection] = OrderedDict()
-        self._open: dict[Conversation, asyncio.Task[None] | None] = {}
+        self._open: set[Conversation] = set()
         self.port = config.http_port
 
     async def start(self) -> None:
@@ -55,7 +55,7 @@ class WebListener:
             AdapterError: the address cannot be bound, or it can be reached from elsewhere and there are no tokens.
         """
         host, port = self._config.http_host, self._config.http_port
-        if not is_loopback(host) and not is_this_machine(host) and not self._gateway.authenticator.has_tokens:
+        if not is_loopback(host) and not self._gateway.authenticator.has_tokens:
             raise AdapterError(f"adapters.cylc.http_host {host!r} can be reached from elsewhere: configure [[auth.tokens]] first")
         self._runner = web.ServerRunner(web.Server(self._handle, access_log=None), handle_signals=False, shutdown_timeout=CLOSE_S)
         await self._runner.setup()
@@ -145,7 +145,7 @@ class WebListener:
         conversation = Conversation(desk, lambda work: self._gateway.spawn(work, "graphql over a websocket"))
         if ws.ws_protocol != SUBPROTOCOL:
             conversation.close(SUBPROTOCOL_MISSING, f"ask for the subprotocol {SUBPROTOCOL}")
-        self._open[conversation] = None
+        self._open.add(conversation)
         writer = asyncio.create_task(_write(ws, conversation))
         patience = asyncio.get_running_loop().call_later(INIT_S, _expect_init, conversation)
         try:
@@ -158,7 +158,7 @@ class WebListener:
             conversation.close(1000, "")
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(writer, CLOSE_S * 3)
-            self._open.pop(conversation, None)
+            self._open.discard(conversation)
         return ws
 
 
