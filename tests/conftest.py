@@ -7,20 +7,12 @@ from pathlib import Path
 import pytest
 
 from gateway_process import GatewayProcess
-from results_file import ResultsFile
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--results", metavar="FILE", help="write what was proved to FILE, as Markdown")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     # Started in the background, this process ignores them, and so would every gateway that is to obey them.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    path = config.getoption("--results")
-    if path:
-        config.pluginmanager.register(ResultsFile(Path(path), "make test-all"))
 
 
 @pytest.fixture
