@@ -12,6 +12,8 @@ from triplane.connection import Connection
 from triplane.errors import GatewayError
 from triplane.gateway import Gateway
 from triplane.origins import is_this_machine, origin_allowed
+from triplane.queries import ReadMetrics
+from triplane.seeing.scrape import CONTENT_TYPE
 from triplane_durable.config import DurableConfig
 from triplane_durable.contract import cluster_info
 from triplane_durable.frames import Request, Response, iso_time
@@ -27,6 +29,8 @@ MAX_USUAL = 100
 """Manners of asking (from where, for whom, as whom) that are let in without a second look; never with tokens."""
 MAX_QUERY_FIELDS = 100
 JSON = "application/json"
+METRICS = "/metrics"
+"""Where Prometheus looks unless it is told otherwise; `/api/metrics` is the same."""
 NO_QUERY: Mapping[str, str] = {}
 
 
@@ -72,6 +76,8 @@ class Listener:
 
     async def _handle(self, request: HttpRequest) -> HttpResponse:
         path, headers = request.target, request.headers
+        if path == METRICS:
+            path = "/api/metrics"
         if path != "/api" and not path.startswith("/api/"):
             return _json(404, {"reason": "route_not_found", "message": "Everything here is under /api."})
         # Nearly all requests look like the last: from the same place, for the same name, with the same credential.
@@ -94,6 +100,8 @@ class Listener:
             if len(self._usual) >= MAX_USUAL:
                 self._usual.clear()
             self._usual[manner] = session
+        if request.method == "GET" and segments == ("metrics",):
+            return self._metrics(session)
         if request.method == "GET" and segments == ("cluster", "info"):
             return _json(200, cluster_info(self._config, self._gateway.clock.now()))
         if request.method == "GET" and segments == ("openapi.json",):
@@ -164,6 +172,12 @@ class Listener:
             _, (oldest, _) = self._sessions.popitem(last=False)
             self._gateway.spawn(oldest.close(), "close the connection used least lately")
         return session
+
+    def _metrics(self, session: Session) -> HttpResponse:
+        try:
+            return HttpResponse(200, session.connection.query(ReadMetrics()).encode(), kind=CONTENT_TYPE)
+        except GatewayError as error:
+            return _json(*refusal(error, "control"))
 
     def _health(self, which: str) -> HttpResponse:
         readiness = self._gateway.readiness()

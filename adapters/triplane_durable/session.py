@@ -36,6 +36,11 @@ class Session:
         }
 
     @property
+    def connection(self) -> Connection:
+        """Whose requests these are."""
+        return self._connection
+
+    @property
     def closed(self) -> bool:
         """Whether its connection is, so that nothing more is answered here."""
         return self._connection.closed

@@ -28,6 +28,7 @@ from triplane.outcome import advance_view, finish_step
 from triplane.queries import RunView
 from triplane.requests import AnsweredRequests, digest_of
 from triplane.runtable import LiveRun, RunTable, current_run_of
+from triplane.seeing.tally import Durations
 from triplane.service import SYSTEM, Caller, KeepsNamespaces, Screen, Screener, Service, relay
 from triplane.starts import Starter
 from triplane.store.interface import HistoryDamaged, Slice, Store, StoreBroken
@@ -74,6 +75,7 @@ class Bus:
         self.closings = Closings()
         self.on_rows: Callable[[str, Sequence[Rows]], None] | None = None
         self.faults: list[str] = []
+        self.on_fault: Callable[[str, BaseException], None] | None = None
         self._cursor = store.last_cursor()
         self._answered = AnsweredRequests(store.requests, clock)
         self._committer = Committer(store.writer, self._on_committed, self._on_failed, on_broken)
@@ -158,6 +160,8 @@ class Bus:
             log.error("background_task_failed: %s", task.get_name(), exc_info=error)
             self.faults.append(f"{task.get_name()}: {error}")
             del self.faults[:-20]
+            if self.on_fault is not None:
+                self.on_fault(task.get_name(), error)
 
     # ---- reading ---------------------------------------------------------------------------------------------------
 
@@ -189,6 +193,20 @@ class Bus:
 
     def open_entities(self) -> Iterable[Run]:
         return (live.state.run for live in self.runs.live.values() if live.state.run.is_open)
+
+    @property
+    def commit_times(self) -> Durations:
+        """How long commits took."""
+        return self._committer.times
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the last commit was refused because the disk is full."""
+        return self._committer.is_refused
+
+    def on_refused_commit(self, told: Callable[[GatewayError], None]) -> None:
+        """Have `told` called when commits begin to be refused."""
+        self._committer.on_refused = told
 
     def figures(self) -> dict[str, int]:
         return {

@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from triplane.errors import CommitFailed, GatewayError, LimitReached
+from triplane.errors import CommitFailed, GatewayError, LimitReached, StorageFull
+from triplane.seeing.metrics import COMMIT_BUCKETS_S
+from triplane.seeing.tally import Durations
 from triplane.store.interface import Slice, StoreBroken, Writer
 
 log = logging.getLogger(__name__)
@@ -73,7 +75,9 @@ class Committer:
         self._quiet_turns = 0
         self._in_thread = False
         self._is_broken = False
-        self._is_refused = False
+        self.is_refused = False
+        self.on_refused: Callable[[GatewayError], None] | None = None
+        self.times = Durations(COMMIT_BUCKETS_S)
         self._waited_s = 0.0
         self._in_thread_since = 0
         self._thread: threading.Thread | None = None
@@ -173,18 +177,20 @@ class Committer:
         return error
 
     def _commit(self, group: list[Pending]) -> BaseException | None:
+        began = time.perf_counter()
         try:
             self._writer.commit([pending.slice for pending in group])
         except BaseException as error:
             return error
+        self.times.add(time.perf_counter() - began)
         return None
 
     def _finish(self, group: list[Pending], error: BaseException | None) -> None:
         if error is None:
             self.groups += 1
             self.slices += len(group)
-            if self._is_refused:
-                self._is_refused = False
+            if self.is_refused:
+                self.is_refused = False
                 log.warning("commits_go_on: what failed before did not take effect")
             self._committed(group)
         else:
@@ -197,10 +203,12 @@ class Committer:
                 self._failed(group, CommitFailed("the store failed; nothing of this took effect"))
                 self._broken(error)
             else:
-                if not self._is_refused:
+                if not self.is_refused:
                     # Once until it works again: on a full disk everything that is asked for fails.
-                    self._is_refused = True
+                    self.is_refused = isinstance(error, StorageFull)
                     log.error("commits_refused: %s", error)
+                    if self.is_refused and self.on_refused is not None:
+                        self.on_refused(error)
                 self._failed(group, error)
         if self._waiting:
             self._schedule()

@@ -32,6 +32,7 @@ class Connection:
         self._limits = gateway.limits
         self._bucket = TokenBucket(self._limits.commands_per_s, self._limits.burst, gateway.clock.monotonic())
         self._in_flight = 0
+        self._tally = gateway.tally.of(wire)
         self._subscriptions: set[Subscription] = set()
         self.closed = False
 
@@ -45,12 +46,14 @@ class Connection:
         except GatewayError as error:
             refused: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
             refused.set_exception(error)
-            self._gateway.refused(command, self._caller, error)
+            self._count_refusal(command, error)
             return refused
         future = self._gateway.bus.send(command, self._caller)
         if not future.done():
             self._took_off()
             future.add_done_callback(self._landed)
+        elif not future.cancelled() and (refusal := future.exception()) is not None:
+            self._tally.refused[_code(refusal)] += 1
         return future
 
     async def dispatch(self, command: Command) -> Any:
@@ -62,14 +65,21 @@ class Connection:
         try:
             self._admit(command)
         except GatewayError as error:
-            self._gateway.refused(command, self._caller, error)
+            self._count_refusal(command, error)
             raise
         future = self._gateway.bus.send(command, self._caller)
         if future.done():
-            return future.result()
+            try:
+                return future.result()
+            except Exception as error:
+                self._tally.refused[_code(error)] += 1
+                raise
         self._took_off()
         try:
             return await future
+        except Exception as error:
+            self._tally.refused[_code(error)] += 1
+            raise
         finally:
             self._landed()
 
@@ -80,9 +90,16 @@ class Connection:
     def _landed(self, future: "asyncio.Future[Any] | None" = None) -> None:
         self._in_flight -= 1
         self._gateway.in_flight -= 1
+        if future is not None and not future.cancelled() and (error := future.exception()) is not None:
+            self._tally.refused[_code(error)] += 1
+
+    def _count_refusal(self, command: Command, error: GatewayError) -> None:
+        self._tally.refused[error.code] += 1
+        self._gateway.refused(command, self._caller, error)
 
     def _admit(self, command: Command) -> None:
         gateway = self._gateway
+        self._tally.asked[type(command)] += 1
         if self.closed or gateway.draining:
             raise ShuttingDown("the gateway is stopping; try again when it is back")
         authorise(self.principal, command, gateway.known)
@@ -123,6 +140,14 @@ class Connection:
         Raises:
             GatewayError
         """
+        self._tally.asked[type(query)] += 1
+        try:
+            return self._answer(query)
+        except GatewayError as error:
+            self._tally.refused[error.code] += 1
+            raise
+
+    def _answer(self, query: Query) -> Any:
         authorise(self.principal, query, self._gateway.known)
         if self.principal.run_id is not None:
             self._within_its_run(query)
@@ -162,6 +187,7 @@ class Connection:
             )
         most = self._limits.subscription_queue
         subscription = self._gateway.bus.hub.subscribe(wanted, cursor, most if limit is None else min(limit, most))
+        subscription.owner = f"{principal.name} at {self.peer} on {self.wire}"
         self._subscriptions = {s for s in self._subscriptions if not s.closed}
         self._subscriptions.add(subscription)
         return subscription
@@ -175,3 +201,7 @@ class Connection:
             subscription.close()
         self._subscriptions.clear()
         self._gateway.connection_closed(self)
+
+
+def _code(error: BaseException) -> str:
+    return error.code if isinstance(error, GatewayError) else "internal"

@@ -4,8 +4,11 @@ Five families. Anything that is not a `GatewayError` is a bug: it is logged with
 `internal`, never as success.
 """
 
+import re
 from enum import StrEnum
 from typing import Any, ClassVar
+
+_SETTING = re.compile(r"\b((?:limits|adapters|engines|schedules|gateway)(?:\.[a-z_]+)+)")
 
 
 class Family(StrEnum):
@@ -317,6 +320,12 @@ class LimitReached(CannotNow):
     """A rate, size or queue limit is reached; the message names it and its setting."""
 
     code = "limit_reached"
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message, **details)
+        # Messages name the key in brackets; alarms show it by itself.
+        named = _SETTING.search(message)
+        self.setting = named[1] if named is not None else ""
 
 
 class SlowConsumer(CannotNow):

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
@@ -15,11 +16,15 @@ from triplane.commands import ALL_COMMANDS
 from triplane.commands.base import Command
 from triplane.connection import Connection
 from triplane.engines.base import Engine
-from triplane.errors import GatewayError, NotAllowed, ShuttingDown
+from triplane.errors import GatewayError, LimitReached, NotAllowed, ShuttingDown, Unauthenticated
 from triplane.jobs.tracking import TrackingMethod
 from triplane.limits import ConnectionCounts, Limits, TokenBucket
 from triplane.queries import ALL_QUERIES
 from triplane.reads import Reads
+from triplane.seeing.alarms import AlarmBoard
+from triplane.seeing.disk import DiskWatch
+from triplane.seeing.scrape import Scrape
+from triplane.seeing.tally import Tally
 from triplane.service import Caller, Service, StartAdviser
 from triplane.starts import Starter
 from triplane.store.interface import Slice, Store
@@ -28,6 +33,14 @@ from triplane.visibility.service import Visibility
 
 log = logging.getLogger(__name__)
 
+LEAST_FREE_BYTES = 16 << 20
+"""With less room than this on its disk the gateway is not ready."""
+LOW_FREE_BYTES = 256 << 20
+"""With less than this it raises an alarm."""
+WATCH_EVERY_S = 1.0
+LATE_S = 0.5
+"""The loop held up for longer raises an alarm."""
+
 
 class Gateway:
     """What adapters hold. It has no dispatch of its own: commands travel through the connections it opens.
@@ -35,6 +48,7 @@ class Gateway:
     Attributes:
         settings: the whole config, for adapters that need a fixed key of another section (`jobs.run_dir`).
         bus, reads: the core's own; adapters use connections.
+        tally, alarms, disk, reloads, loop_lag_s: what `/metrics` shows beside the figures of the bus.
     """
 
     def __init__(
@@ -72,6 +86,15 @@ class Gateway:
         self.bus = Bus(store, self.clock, engines, services, starter, on_broken or self._broken)
         self.reads = Reads(store, self.bus.runs, self.namespaces, self.clock, definitions, bridges or Bridges())
         self.bus.on_rows = self.reads.pages.committed
+        self.tally, self.alarms = Tally(), AlarmBoard(self.clock.monotonic)
+        self.reloads: Counter[str] = Counter()
+        self.loop_lag_s = 0.0
+        data_dir = settings.gateway.data_dir if settings is not None else None
+        self.disk = DiskWatch(data_dir, LEAST_FREE_BYTES)
+        self.reads.metrics = Scrape(self, data_dir).text
+        self.bus.hub.on_cut = self._subscription_cut
+        self.bus.on_fault = self._fault
+        self.bus.on_refused_commit(self._commits_refused)
         self.in_flight = 0
         self.draining = False
         self.broken: BaseException | None = None
@@ -95,12 +118,22 @@ class Gateway:
         """
         if self.draining:
             raise ShuttingDown("the gateway is stopping; try again when it is back")
-        principal = self.authenticator.authenticate(credential, self.clock.now())
-        return self._open(wire, peer, principal)
+        try:
+            principal = self.authenticator.authenticate(credential, self.clock.now())
+            return self._open(wire, peer, principal)
+        except Unauthenticated as error:
+            self.tally.of(wire).refused[error.code] += 1
+            self.alarms.sound("client_not_let_in", f"{peer} on {wire}", reason=error.message)
+            raise
+        except LimitReached as error:
+            self.tally.of(wire).refused[error.code] += 1
+            self.alarms.sound("too_many_connections", f"{peer} on {wire}", error.setting, limit=error.message)
+            raise
 
     def _open(self, wire: str, peer: str, principal: Principal) -> Connection:
         self._counts.enter(principal.name)
         connection = Connection(self, wire, peer, principal)
+        self.tally.of(wire).connections += 1
         self._connections.add(connection)
         return connection
 
@@ -115,7 +148,7 @@ class Gateway:
 
     def readiness(self) -> dict[str, Any]:
         """Whether the gateway can serve, and which part cannot: `{"status": "ready"|"not_ready", "parts": {…}, "faults": […]}`."""
-        parts = {"store": self.broken is None, **self._parts}
+        parts = {"store": self.broken is None, "disk": self.disk.well() and not self.bus.is_refused, **self._parts}
         ready = all(parts.values()) and not self.draining and not self.bus.faults
         return {
             "status": "ready" if ready else "not_ready",
@@ -131,7 +164,10 @@ class Gateway:
     # ---- for connections -------------------------------------------------------------------------------------------
 
     def refused(self, command: Command, caller: Caller, error: GatewayError) -> None:
-        """Note a refusal in the audit log; what was not allowed always matters, floods of it do not."""
+        """Note a refusal in the audit log; what was not allowed always matters, floods of it do not. Limits raise an alarm."""
+        if isinstance(error, LimitReached):
+            client = f"{caller.principal} at {caller.peer} on {caller.wire}"
+            self.alarms.sound("client_over_limit", client, error.setting, limit=error.message)
         if not isinstance(error, NotAllowed) or self.draining:
             return
         now = self.clock.now()
@@ -142,6 +178,7 @@ class Gateway:
         """Called by a connection that ends."""
         if connection in self._connections:
             self._connections.discard(connection)
+            self.tally.of(connection.wire).connections -= 1
             self._counts.leave(connection.principal.name)
 
     @property
@@ -153,7 +190,9 @@ class Gateway:
 
     async def start(self) -> int:
         """Start services and take up open runs. Returns how many runs are open."""
-        return await self.bus.start()
+        opened = await self.bus.start()
+        self.bus.spawn(self._watch(), "watch")
+        return opened
 
     def part(self, name: str, well: bool) -> None:
         """Say that an adapter is up or down, for readiness."""
@@ -171,6 +210,29 @@ class Gateway:
         for connection in tuple(self._connections):
             await connection.close()
 
+    async def _watch(self) -> None:
+        """Look at the loop and the disk every second."""
+        loop = asyncio.get_running_loop()
+        while True:
+            before = loop.time()
+            await asyncio.sleep(WATCH_EVERY_S)
+            self.loop_lag_s = max(0.0, loop.time() - before - WATCH_EVERY_S)
+            if self.loop_lag_s > LATE_S:
+                self.alarms.sound("loop_late", late_s=round(self.loop_lag_s, 3))
+            free = self.disk.free()
+            if free is not None and free < LOW_FREE_BYTES:
+                self.alarms.sound("disk_low", free_bytes=free, ready_above_bytes=self.disk.least_bytes)
+
+    def _subscription_cut(self, owner: str, reason: str) -> None:
+        self.alarms.sound("slow_consumer_cut", owner, reason=reason)
+
+    def _fault(self, task: str, error: BaseException) -> None:
+        self.alarms.sound("background_fault", task, reason=f"{type(error).__name__}: {error}")
+
+    def _commits_refused(self, error: GatewayError) -> None:
+        self.alarms.sound("storage_full", reason=error.message)
+
     def _broken(self, error: BaseException) -> None:
         self.broken = error
+        self.alarms.sound("store_failed", reason=str(error))
         log.critical("gateway_cannot_acknowledge: %s", error)

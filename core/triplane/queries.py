@@ -320,9 +320,16 @@ class ReadAudit(Query):
     limit: int = Field(default=100, ge=1, le=1_000)
 
 
+class ReadMetrics(Query):
+    """→ the metrics of the whole gateway as text, in the format that Prometheus reads; no ids and no names of clients are in it."""
+
+    name: ClassVar[str] = "read_metrics"
+    scope: ClassVar[Scope] = Scope.CLUSTER
+
+
 ALL_QUERIES: tuple[type[Query], ...] = (
     DescribeRun, ListRuns, ListActivities, ListChain, ReadHistory, ListStreams, TableNames, ReadTable, ListWorkers,
     DescribeSchedule, ListSchedules, ReadScheduleHistory, ListNamespaces, DescribeNamespace,
-    ExpiredRuns, BridgeTargets, ReadAudit,
+    ExpiredRuns, BridgeTargets, ReadAudit, ReadMetrics,
     FindRuns, CountRuns, ListSearchAttributes,
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """Answers queries from the last committed state."""
 
+from collections.abc import Callable
 from typing import Any
 
 from triplane.auth import Principal
@@ -28,6 +29,7 @@ from triplane.queries import (
     ListWorkers,
     ReadAudit,
     ReadHistory,
+    ReadMetrics,
     ReadScheduleHistory,
     ReadTable,
     RunQuery,
@@ -47,7 +49,11 @@ from triplane.visibility.language import read_search
 
 
 class Reads:
-    """Every query, against the store and the committed views. Synchronous: each is a few indexed reads at most."""
+    """Every query, against the store and the committed views. Synchronous: each is a few indexed reads at most.
+
+    Attributes:
+        metrics: makes the answer of `ReadMetrics`; set by the gateway.
+    """
 
     def __init__(
         self,
@@ -61,6 +67,7 @@ class Reads:
         self._store, self._runs, self._namespaces, self._clock, self._definitions = store, runs, namespaces, clock, definitions
         self._bridges = bridges
         self.pages = TablePages(store)
+        self.metrics: Callable[[], str] = str
 
     def answer(self, query: Query, principal: Principal) -> Any:
         """The query's value.
@@ -136,6 +143,8 @@ class Reads:
                 return Expiry(space.retention_days, before, tuple(run_ids))
             case BridgeTargets():
                 return self._bridges.targets(query.adapter, query.body, query.signature)
+            case ReadMetrics():
+                return self.metrics()
             case ReadAudit():
                 return self._store.audit.read(query.namespace, query.workflow_id, query.limit)
         raise UnknownCommand(f"nothing here answers {query.name!r}")

@@ -74,9 +74,9 @@ async def _serve_from(
 
     def on_broken(error: BaseException) -> None:
         # What cannot be made durable must not be acknowledged: the process ends, and a supervisor may start it anew.
-        log.error("store_failed", reason=str(error))
         failures.append(error)
         house.gateway.broken = error
+        house.gateway.alarms.sound("store_failed", reason=str(error))
         stop.set()
 
     started: dict[str, Adapter] = {}

@@ -42,6 +42,7 @@ class Subscription:
 
     Attributes:
         cursor: the last cursor handed out, or passed by the filter before that.
+        owner: whose it is, for the alarm that is raised when it is cut.
         on_ready: called (once, until drained) when there is something to drain, or the subscription ended.
     """
 
@@ -53,6 +54,7 @@ class Subscription:
         self._error: SlowConsumer | None = None
         self._told = False
         self.closed = False
+        self.owner = ""
         self.on_ready: Callable[[], None] | None = None
 
     def offer(self, item: Delta | Gap, weight: int = 0) -> None:
@@ -69,6 +71,7 @@ class Subscription:
                 cursor=self.cursor,
             )
             self.close()
+            self._hub.was_cut(self)
             return
         self._queue.append(item)
         self._bytes += weight
@@ -79,6 +82,11 @@ class Subscription:
         if self.on_ready is not None and not self._told:
             self._told = True
             self.on_ready()
+
+    @property
+    def error(self) -> SlowConsumer | None:
+        """Why it was cut, if it was."""
+        return self._error
 
     def drain(self) -> list[Delta | Gap]:
         """Everything queued, oldest first.
@@ -133,6 +141,18 @@ class DeltaHub:
         self._all: set[Subscription] = set()
         self._by_run: dict[str, set[Subscription]] = {}
         self.cut = 0
+        self.on_cut: Callable[[str, str], None] | None = None
+
+    @property
+    def open(self) -> int:
+        """How many subscriptions there are."""
+        return len(self._all) + sum(len(of_run) for of_run in self._by_run.values())
+
+    def was_cut(self, subscription: Subscription) -> None:
+        """Called by a subscription that had to be cut."""
+        self.cut += 1
+        if self.on_cut is not None:
+            self.on_cut(subscription.owner, str(subscription.error))
 
     def subscribe(self, wanted: DeltaFilter, cursor: int | None, limit: int) -> Subscription:
         """A subscription to what comes after `cursor` (now, if None); what is remembered of it is queued at once."""

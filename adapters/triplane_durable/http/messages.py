@@ -33,22 +33,23 @@ class HttpRequest:
 
 @dataclass(slots=True)
 class HttpResponse:
-    """Status, JSON text and extra headers."""
+    """Status, a body (JSON text unless `kind` says otherwise) and extra headers."""
 
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    kind: str = "application/json"
 
     def encode(self, keep_alive: bool, only_head: bool = False) -> bytes:
         """The bytes to send; `only_head` for HEAD, whose answer has the length of what GET would give."""
-        head = _head(self.status, keep_alive, int(time.time()))
+        head = _head(self.status, keep_alive, int(time.time()), self.kind)
         extra = "".join([f"{name}: {value}\r\n" for name, value in self.headers.items()])
         body = b"" if only_head else self.body
         return b"%b%bContent-Length: %d\r\n\r\n%b" % (head, extra.encode("latin-1"), len(self.body), body)
 
 
 @lru_cache(maxsize=64)
-def _head(status: int, keep_alive: bool, second: int) -> bytes:
+def _head(status: int, keep_alive: bool, second: int, kind: str = "application/json") -> bytes:
     """What is the same in all answers of a second."""
     try:
         phrase = HTTPStatus(status).phrase
@@ -56,5 +57,5 @@ def _head(status: int, keep_alive: bool, second: int) -> bytes:
         phrase = "Unknown"
     connection = "" if keep_alive else "Connection: close\r\n"
     return (
-        f"HTTP/1.1 {status} {phrase}\r\nContent-Type: application/json\r\nDate: {formatdate(second, usegmt=True)}\r\n{connection}"
+        f"HTTP/1.1 {status} {phrase}\r\nContent-Type: {kind}\r\nDate: {formatdate(second, usegmt=True)}\r\n{connection}"
     ).encode("latin-1")

@@ -34,6 +34,7 @@ _OPEN: dict[str, tuple[str, Schema]] = {
     "/health": ("Whether the server serves.", answer(status=STRING, timestamp=MOMENT, checks=OBJECT)),
     "/ready": ("Whether every part is up.", answer(status=STRING)),
     "/cluster/info": ("What the server is and can do.", answer(control_plane=OBJECT, worker_protocol=OBJECT, server_id=STRING)),
+    "/metrics": ("Metrics as Prometheus reads them (text); also at `/metrics`.", STRING),
     "/openapi.json": ("This document.", answer(openapi=STRING, info=OBJECT, paths=OBJECT)),
 }
 

@@ -1,7 +1,5 @@
 """Figures of the running process, for administrators: how much there is of everything that can grow."""
 
-import os
-import resource
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -11,9 +9,8 @@ from triplane.commands.base import Command
 from triplane.commands.passes import ReadFigures
 from triplane.effects import Effect
 from triplane.errors import UnknownCommand
+from triplane.seeing.scrape import Samples, resident_bytes
 from triplane.service import BusPort, Caller
-
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Queues(Protocol):
@@ -21,6 +18,10 @@ class Queues(Protocol):
 
     def figures(self, namespace: str) -> dict[str, Any]:
         """`{"queues": [...], "workers": {...}, "polls": int}`."""
+        ...
+
+    def totals(self) -> dict[str, int]:
+        """Over all namespaces: `workflow_ready`, `activity_ready`, `polls`, `registered`, `live`."""
         ...
 
 
@@ -54,8 +55,17 @@ class Figures:
                 "polls_waiting": matching["polls"],
                 "uptime_seconds": round(time.monotonic() - self._began, 3),
                 "cpu_seconds": round(time.process_time(), 3),
-                "resident_bytes": _resident_bytes(),
+                "resident_bytes": resident_bytes(),
             },
+        }
+
+    def measures(self) -> dict[str, Samples]:
+        """What matching has for the metrics."""
+        totals = self._queues.totals()
+        return {
+            "triplane_tasks_ready": [((kind,), totals[f"{kind}_ready"]) for kind in ("workflow", "activity")],
+            "triplane_polls_waiting": [((), totals["polls"])],
+            "triplane_workers": [((state,), totals[state]) for state in ("registered", "live")],
         }
 
     def carry_out(self, effects: Iterable[Effect]) -> None:
@@ -77,12 +87,3 @@ class Figures:
                 engines[run.engine] += 1
                 paused += run.paused
         return {"open": engines.total(), "by_status": dict(statuses), "by_engine": dict(engines), "paused": paused}
-
-
-def _resident_bytes() -> int:
-    try:
-        with open("/proc/self/statm", encoding="ascii") as content:
-            return int(content.read().split()[1]) * _PAGE_BYTES
-    except (OSError, ValueError, IndexError):
-        # Where there is no /proc: the largest it has been so far.
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

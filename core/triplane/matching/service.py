@@ -262,6 +262,18 @@ class Matching:
         live = sum(self.registry.seen(self.registry.find(key)) >= since for key in registered)
         return {"queues": queues, "workers": {"registered": len(registered), "live": live}, "polls": len(self.desk)}
 
+    def totals(self) -> dict[str, int]:
+        """How much there is over all namespaces: `workflow_ready`, `activity_ready`, `polls`, `registered`, `live`."""
+        totals = {"workflow_ready": 0, "activity_ready": 0, "registered": 0, "live": 0, "polls": len(self.desk)}
+        for namespace in self._bus.namespaces:
+            found = self.figures(namespace)
+            for queue in found["queues"]:
+                totals["workflow_ready"] += queue["workflow_ready"]
+                totals["activity_ready"] += queue["activity_ready"]
+            totals["registered"] += found["workers"]["registered"]
+            totals["live"] += found["workers"]["live"]
+        return totals
+
     def has_task(self, task_id: str) -> bool:
         """Whether a task is in a queue or with a worker, as far as this process knows."""
         return self.desk.holds(task_id) or self.leases.has(task_id)
