@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graphql import ExecutionResult, GraphQLResolveInfo, execute, is_list_type
+from graphql import ExecutionResult, GraphQLResolveInfo, execute, get_named_type, is_list_type
 
 from triplane_cylc.datastore import FaceStore
 from triplane_cylc.datastore.changes import Changes
@@ -77,7 +77,9 @@ def _joined(found: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Event:
+class Event:
+    """What a subscription starts from: one batch."""
+
     deltas: Changes
     typename: str = "Subscriptions"
 
@@ -89,7 +91,7 @@ def subscription_data(prepared: Prepared, changes: Changes, store: FaceStore) ->
         GraphQLRefused: it would be too large.
     """
     assert prepared.plan is not None, "subscriptions are always compiled"
-    data = prepared.plan.row(_Event(changes), Context(store, Budget()))
+    data = prepared.plan.row(Event(changes), Context(store, Budget()))
     return strip_null(data) if prepared.strips_null else data
 
 
@@ -99,26 +101,30 @@ def mutation_data(prepared: Prepared, results: Mapping[str, Any]) -> dict[str, A
     Args:
         results: response key of each call in `prepared.mutations` → its `result` value, any JSON.
     """
+    root = cylc_schema().mutation_type
+    assert root is not None, "the schema has mutations"
     data: dict[str, Any] = {}
     for field in prepared.fields:
         if field.name == "__typename":
-            data[field.key] = "Mutations"
+            data[field.key] = root.name
         else:
-            data[field.key] = {
-                key: "MutationResult" if name == "__typename" else results[field.key] for key, name in field.members
-            }
+            kind = get_named_type(root.fields[field.name].type).name
+            data[field.key] = {key: kind if name == "__typename" else results[field.key] for key, name in field.members}
     return data
 
 
-def execute_plainly(prepared: Prepared, context: Context | None) -> dict[str, Any]:
+def execute_plainly(prepared: Prepared, context: Context | None, root: Root | Event | None = None) -> dict[str, Any]:
     """The `data` object as graphql-core executes the request, field by field.
 
     It serves introspection, which needs no context, and it is what tests compare compiled plans with.
+
+    Args:
+        root: what execution starts from, the root of queries by default.
     """
     result = execute(
         cylc_schema(),
         prepared.document,
-        Root(),
+        root or Root(),
         context,
         prepared.variables,
         field_resolver=_resolve,

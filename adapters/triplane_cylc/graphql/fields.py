@@ -83,6 +83,11 @@ def _linked(kind: str, table: str, attribute: str) -> FieldRule:
     return _selecting(kind, lambda context, element, selection: _look_up(getattr(context.store, table), getattr(element, attribute)))
 
 
+def _of_delta(kind: str, table: str) -> FieldRule:
+    """The elements of one type in a delta, filtered and sorted; an empty list where it has none."""
+    return _selecting(kind, lambda context, shown, selection: getattr(shown, table) or ())
+
+
 def _look_up(rows: Mapping[str, Any], ids: Iterable[str]) -> list[Any]:
     return [rows[element_id] for element_id in ids if element_id in rows]
 
@@ -229,7 +234,7 @@ RULES: dict[tuple[str, str], FieldRule] = {
     ("FamilyProxy", "family"): _one("families", "family"),
     ("FamilyProxy", "childTasks"): _linked("TaskProxy", "task_proxies", "child_tasks"),
     ("FamilyProxy", "childFamilies"): _linked("FamilyProxy", "family_proxies", "child_families"),
-    ("FamilyProxy", "firstParent"): _one("family_proxies", "first_parent"),
+    ("FamilyProxy", "firstParent"): _one_selected("FamilyProxy", "family_proxies", "first_parent"),
     ("FamilyProxy", "ancestors"): _linked("FamilyProxy", "family_proxies", "ancestors"),
     ("Task", "proxies"): _linked("TaskProxy", "task_proxies", "proxies"),
     ("Task", "parents"): _linked("Family", "families", "parents"),
@@ -253,6 +258,10 @@ for _kind, _field_name, _rows in (
     ("TaskProxy", "taskProxies", "task_proxies"),
     ("Family", "families", "families"),
     ("FamilyProxy", "familyProxies", "family_proxies"),
+    ("Edge", "edges", "edges"),
 ):
-    for _parent in ("Queries", "Workflow"):
+    # The edges of a workflow are an object of their own.
+    for _parent in ("Queries", "Workflow") if _kind != "Edge" else ():
         RULES[_parent, _field_name] = _table(_kind, _rows)
+    for _parent in ("Added", "Updated"):
+        RULES[_parent, _field_name] = _of_delta(_kind, _rows)

@@ -17,6 +17,7 @@ from graphql import (
     OperationDefinitionNode,
     SelectionSetNode,
     get_named_type,
+    is_interface_type,
     is_list_type,
     is_object_type,
 )
@@ -141,7 +142,7 @@ class _Measure:
         return self._schema.type_map.get(name)
 
     def _child(self, parent: GraphQLNamedType | None, field_name: str) -> tuple[GraphQLNamedType | None, bool]:
-        if parent is None or not is_object_type(parent) or field_name not in parent.fields:
+        if not (is_object_type(parent) or is_interface_type(parent)) or field_name not in parent.fields:
             return None, False
         field_type = parent.fields[field_name].type
         is_list = is_list_type(field_type) and field_name != "workflows"

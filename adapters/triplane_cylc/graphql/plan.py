@@ -26,6 +26,7 @@ from graphql import (
     SelectionNode,
     SelectionSetNode,
     get_named_type,
+    is_abstract_type,
     is_composite_type,
     is_list_type,
 )
@@ -208,7 +209,7 @@ class Compiler:
 
     def _applies(self, parent: GraphQLObjectType, condition: str) -> bool:
         named = self._schema.type_map[condition]
-        return named is parent or (isinstance(named, GraphQLUnionType) and parent in named.types)
+        return named is parent or (is_abstract_type(named) and self._schema.is_sub_type(named, parent))
 
     def _is_included(self, node: SelectionNode) -> bool:
         if not node.directives:

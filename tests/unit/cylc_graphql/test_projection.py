@@ -9,12 +9,12 @@ from graphql import GraphQLObjectType, GraphQLUnionType, get_named_type, is_comp
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from triplane_cylc.graphql import GraphQLRefused, execute_query, prepare
-from triplane_cylc.graphql.answer import execute_plainly
+from triplane_cylc.graphql import GraphQLRefused, execute_query, prepare, subscription_data
+from triplane_cylc.graphql.answer import Event, execute_plainly, strip_null
 from triplane_cylc.graphql.fields import Context
 from triplane_cylc.graphql.limits import Budget
 from triplane_cylc.graphql.schema import cylc_schema
-from unit.cylc_datastore.runs import job, store_of, task
+from unit.cylc_datastore.runs import delta, job, store_of, task
 from unit.cylc_graphql.recordings import NAMES, recorded
 
 STORE = store_of(
@@ -24,17 +24,33 @@ STORE = store_of(
     jobs=(job("1", "a", 1, "succeeded", started=1.0, finished=3.0), job("1", "b")),
 )
 VALUES = {
-    "ids": ['["1/*"]', '["*/root", "2"]', "[]", "null", "$ids"],
-    "exids": ['["1/a"]', "[]", "$ids"],
+    "ids": ['["1/*"]', '["*/root", "2"]', "[]", "null", "$ids", '["*:running"]', '"[12]/a"', '["//1/a", "~user/demo//2"]'],
+    "exids": ['["1/a"]', "[]", "$ids", '["*/*:waiting"]'],
+    "workflows": ['["demo"]', '["~user/d*:running"]', '["other"]', "[]", "null"],
+    "exworkflows": ['["demo"]', "[]"],
     "states": ['["running", "waiting"]', "[]", "null"],
-    "sort": ['{keys: ["id"], reverse: true}', "{}", "null"],
-    "isHeld": ["true", "null"],
+    "exstates": ['["succeeded"]', "[]"],
+    "sort": [
+        '{keys: ["id"], reverse: true}', "{}", "null", "$sort", '{keys: ["name", "cyclePoint"]}', '{keys: ["cycle_point"], reverse: true}',
+        '{keys: ["submit_num", "submitNum"]}', '{keys: "graphDepth"}', '{keys: null}',
+    ],
+    "sortOrder": ['["failed", "started"]', "[]", "null"],
+    "isHeld": ["true", "false", "null"],
+    "isQueued": ["false"],
+    "isRunahead": ["false", "null"],
     "limit": ["0", "2"],
     "satisfied": ["true", "false", "null"],
+    "mindepth": ["1", "-1", "null"],
     "maxdepth": ["1", "-1"],
-    "id": ['"1/a"', '"1/FAM"', '"a"'],
-}
-VARIABLES = {"ids": ["1/a", "2/*"], "yes": True, "no": False}
+    "graphDepth": ["0", "-1"],
+    "distance": ["0", "2", "null"],
+    "stripNull": ["false", "null", "$strip"],
+    "deltaStore": ["true", "false"],
+    "deltaType": ['"added"', '"updated"'],
+    "id": ['"1/a"', '"1/FAM"', '"a"', '"1/a/01"', '"~user/demo//1/b"'],
+}  # fmt: skip
+VARIABLES = {"ids": ["1/a", "2/*"], "yes": True, "no": False, "strip": None, "sort": {"keys": ["name"]}}
+DECLARED = "($ids: [ID], $yes: Boolean!, $no: Boolean!, $strip: Boolean, $sort: SortArgs)"
 
 
 class Writer:
@@ -71,24 +87,62 @@ class Writer:
         return f"{key}{name}{args}{directive} {inside}"
 
     def request(self) -> str:
-        return "query ($ids: [ID], $yes: Boolean!, $no: Boolean!) " + self.selections(cylc_schema().query_type, 5)
+        return f"query {DECLARED} " + self.selections(cylc_schema().query_type, 5)
+
+    def subscription(self) -> str:
+        deltas = cylc_schema().type_map["Deltas"]
+        of_either = self.selections(cylc_schema().type_map["Delta"], 2)
+        both = f"added {{ ... on Delta {of_either} }} updated {{ ... on Delta {of_either} }}"
+        return f"subscription {DECLARED} {{ deltas {self.selections(deltas, 4)[:-1]} {both} }} }}"
 
 
-@settings(deadline=None, max_examples=200)
-@given(st.integers(0, 2**32))
-def test_a_projection_answers_like_plain_execution(seed):
-    request = Writer(seed).request()
+def prepared_or_none(request, variables):
+    """None where a random request passes the limits or sorts what cannot be sorted; nothing else is refused."""
     try:
-        prepared = prepare(request, VARIABLES)
+        return prepare(request, variables)
     except GraphQLRefused as refused:
-        # Random requests may pass the limits, and sort what cannot be sorted; nothing else.
         assert "costs too much" in str(refused) or "aliases" in str(refused) or "Cannot sort" in str(refused), request
+        return None
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.integers(0, 2**32), st.sampled_from([None, False, True]))
+def test_a_projection_answers_like_plain_execution(seed, strip):
+    request = Writer(seed).request()
+    prepared = prepared_or_none(request, {**VARIABLES, "strip": strip})
+    if prepared is None:
         return
     assert prepared.plan is not None
     fast = orjson.dumps(execute_query(prepared, STORE))
-    plain = orjson.dumps(execute_plainly(prepared, Context(STORE, Budget())))
+    plain = execute_plainly(prepared, Context(STORE, Budget()))
     # As bytes: the order of keys counts too.
-    assert fast == plain, request
+    assert fast == orjson.dumps(strip_null(plain) if prepared.strips_null else plain), request
+
+
+def batches():
+    """Everything, and then what holding a task, starting a job and pruning a task change."""
+    store = store_of(task("1", "a"), task("1", "b"), task("2", "c"))
+    seen = [store.everything()]
+    store.watchers.add(seen.append)
+    store.apply(delta(tasks=(task("1", "a", is_held=True),)))
+    store.apply(delta(tasks=(task("1", "b", "running", submit_num=1),), jobs=(job("1", "b"),)))
+    store.apply(delta(pruned=(("2", "c"),)))
+    return store, seen
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(0, 2**32))
+def test_a_subscription_s_projection_answers_like_plain_execution(seed):
+    request = Writer(seed).subscription()
+    prepared = prepared_or_none(request, VARIABLES)
+    if prepared is None:
+        return
+    store, seen = batches()
+    assert len(seen) >= 4
+    for changes in seen:
+        fast = orjson.dumps(subscription_data(prepared, changes, store))
+        plain = execute_plainly(prepared, Context(store, Budget()), Event(changes))
+        assert fast == orjson.dumps(strip_null(plain) if prepared.strips_null else plain), request
 
 
 TEXTS = [recorded(name)["request_string"] for name in NAMES]
