@@ -103,7 +103,7 @@ class FaceBuilder:
         """The open face of a run, visible to clients.
 
         Args:
-            shown: called when the face holds the run's state; deltas from then on must be given to it.
+            shown: called when the run's state has been read; deltas from then on must be given to the face.
 
         Raises:
             NotOurDirectory, NoFreePort, OSError: it cannot have one; nothing is left open.
@@ -117,9 +117,8 @@ class FaceBuilder:
             await self._open_sockets(face)
             identity = self._identity(face)
             await asyncio.to_thread(self._write_files, face, self.view(run).detail)
-            # Read and shown without a wait between, so that no delta can fall into the gap.
-            face.show(self.view(run), identity, self._gateway.clock.now)
-            shown(face)
+            # Read and taken up without a wait between, so that no delta can fall into the gap.
+            await face.show(self.view(run), identity, self._gateway.clock.now, shown)
             await asyncio.to_thread(directory.write_contact, self._contact(face, identity))
         except BaseException as exc:
             await face.close(self._doorkeeper)
@@ -134,7 +133,7 @@ class FaceBuilder:
             await asyncio.to_thread(face.directory.remove_contact)
         if face.sockets is not None:
             await face.sockets.settle(SETTLE_S)
-        face.publish()
+        await face.show_rest()
         face.publish_shutdown(reason)
         await face.close(self._doorkeeper)
 

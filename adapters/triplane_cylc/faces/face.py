@@ -1,9 +1,9 @@
 """One open face: its sockets, the sessions of its keys, and its data store, fed with the run's deltas."""
 
-import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from triplane.aside import aside
 from triplane.auth import CurveKey
 from triplane.commands.base import Access
 from triplane.connection import Connection
@@ -13,9 +13,10 @@ from triplane.errors import GatewayError
 from triplane.gateway import Gateway
 from triplane.queries import RunView
 from triplane_cylc.datastore import FaceIdentity, FaceStore
+from triplane_cylc.datastore.store import Message
 from triplane_cylc.faces.directory import FaceDirectory
 from triplane_cylc.faces.keys import FaceKeys, KeyPair
-from triplane_cylc.faces.putoff import LEAST_S, MOST, merged, next_wait
+from triplane_cylc.faces.showing import Showing
 from triplane_cylc.frames import encode_error
 from triplane_cylc.mutations import Target
 from triplane_cylc.session import Session
@@ -33,6 +34,9 @@ class Face:
     """What Cylc clients see of one run. Lives on the event loop's thread.
 
     Requests before `show` and after `close` are answered with an error.
+
+    Attributes:
+        on_lost: called when a change could not be shown, so that the state must be taken anew.
     """
 
     def __init__(self, gateway: Gateway, run: Run, directory: FaceDirectory, keys: FaceKeys) -> None:
@@ -42,10 +46,9 @@ class Face:
         self.keys = keys
         self.sockets: FaceSockets | None = None
         self.identity: FaceIdentity | None = None
-        self._store: FaceStore | None = None
+        self.on_lost: Callable[[Face], None] | None = None
         self._cursor = 0
-        self._put_off: list[Delta] = []
-        self.put_off_s = LEAST_S
+        self._showing = Showing(self._publish, self._is_followed, self._is_lost)
         self._targets = {public.decode("ascii"): target for target, public in keys.allowed.items()}
         self._access: dict[str, frozenset[str]] = {}
         self._sessions: dict[str, Session] = {}
@@ -53,16 +56,21 @@ class Face:
 
     @property
     def store(self) -> FaceStore | None:
-        """What is shown; None before `show` and after `close`."""
-        self.catch_up()
-        return self._store
+        """What is shown; None before `show` and after `close`. Where much waits to be shown it is a moment behind."""
+        self._showing.catch_up()
+        return self._showing.store
+
+    async def caught_up(self) -> None:
+        """Return once `store` shows all that was committed before the call."""
+        await self._showing.caught_up()
 
     def session_of(self, connection: Connection) -> Session | None:
         """A session in the name of somebody who did not come with this face's key; None while there is nothing to show."""
-        if self._store is None or self.identity is None:
+        store = self._showing.store
+        if store is None or self.identity is None:
             return None
         target = Target(self.run.namespace, self.run.workflow_id, self.run.run_id)
-        return Session(self.identity, self._store, target, connection.submit)
+        return Session(self.identity, store, target, connection.submit)
 
     @property
     def domain(self) -> str:
@@ -93,22 +101,33 @@ class Face:
         self._access[target] = access
         self.admit(doorkeeper)
 
-    def show(self, view: RunView, identity: FaceIdentity, clock: Callable[[], float]) -> None:
-        """Take the run's state from the last commit; from here on requests are answered."""
+    async def show(
+        self, view: RunView, identity: FaceIdentity, clock: Callable[[], float], shown: Callable[["Face"], None]
+    ) -> None:
+        """Take the run's state from the last commit; once this returns requests are answered.
+
+        Args:
+            shown: called at once; deltas from then on must be given to `take`.
+        """
         self.identity = identity
-        self._store = FaceStore(identity, view.run, view.detail, tuple(view.tasks.values()), tuple(view.jobs.values()), clock)
         self._cursor = view.cursor
+        parts = (view.run, view.detail, tuple(view.tasks.values()), tuple(view.jobs.values()))
+        shown(self)
+        # In a thread: ten thousand tasks take longer to draw than everybody else should have to wait.
+        self._showing.store = await aside(FaceStore, identity, *parts, clock)
+        self._showing.show()
 
     def refresh(self, view: RunView) -> None:
         """Take the run's state anew after deltas were missed; subscribers are told to forget what they have."""
-        if self._store is not None and self.sockets is not None:
+        store = self._showing.store
+        if store is not None and self.sockets is not None:
+            self._showing.forget()
             self._cursor = view.cursor
             self.run = view.run
-            self.sockets.publish(self._store.reload(view.run, view.detail, tuple(view.tasks.values()), tuple(view.jobs.values())))
+            self.sockets.publish(store.reload(view.run, view.detail, tuple(view.tasks.values()), tuple(view.jobs.values())))
 
     def receive(self, body: bytes | None, user_id: str) -> bytes | Awaitable[bytes]:
         """The reply to one request of the key `user_id`, now or after its commit."""
-        self.catch_up()
         session = self._sessions.get(user_id)
         if session is None:
             try:
@@ -117,45 +136,48 @@ class Face:
                 return encode_error(str(exc))
             if session is None:
                 return _NOT_READY
+        if self._showing.is_behind:
+            return self._receive_later(session, body)
+        self._showing.catch_up()
         return session.receive(body)
+
+    async def _receive_later(self, session: Session, body: bytes | None) -> bytes:
+        await self._showing.caught_up()
+        if self._showing.store is None:
+            return _NOT_READY
+        reply = session.receive(body)
+        return reply if isinstance(reply, bytes) else await reply
 
     def busy(self) -> bytes:
         """The reply to a request that too many others are ahead of."""
         return _BUSY
 
-    def put_off(self, delta: Delta) -> bool:
-        """Keep a delta for `catch_up` in `put_off_s`; returns whether it is the first one kept."""
-        self._put_off.append(delta)
-        if len(self._put_off) > MOST:
-            self.catch_up()
-        return len(self._put_off) == 1
-
-    def catch_up(self) -> None:
-        """Show what was put off. Nothing else is shown, and nobody gets the whole state, before that."""
-        deltas, self._put_off = [delta for delta in self._put_off if delta.cursor > self._cursor], []
-        if deltas:
-            began = time.thread_time()
-            self._absorb(merged(deltas))
-            self.publish()
-            self.put_off_s = next_wait(time.thread_time() - began)
-
-    def absorb(self, delta: Delta) -> None:
-        """Take in a delta of the run; one that the store already holds is skipped."""
-        self.catch_up()
-        self._absorb(delta)
-
-    def _absorb(self, delta: Delta) -> None:
-        if delta.cursor > self._cursor and self._store is not None:
+    def take(self, delta: Delta) -> None:
+        """Take in a delta of the run, to be shown by `show_changes`; one that is shown already is skipped."""
+        if delta.cursor > self._cursor:
             self._cursor = delta.cursor
             self.run = delta.run
-            self._store.absorb(delta)
+            self._showing.take(delta)
 
-    def publish(self) -> None:
-        """Publish what was absorbed since the last time, as one batch."""
-        if self._store is not None and self.sockets is not None:
-            batch = self._store.flush()
-            if batch:
-                self.sockets.publish(batch)
+    def show_changes(self) -> None:
+        """Show what was taken in, as one batch where it is not much, if anybody follows; else it waits for who asks."""
+        self._showing.show()
+
+    async def show_rest(self) -> None:
+        """Show those who follow what they have not been shown yet."""
+        await self._showing.finish()
+
+    def _publish(self, batch: list[Message]) -> None:
+        if batch and self.sockets is not None:
+            self.sockets.publish(batch)
+
+    def _is_followed(self) -> bool:
+        store = self._showing.store
+        return (store is not None and bool(store.watchers)) or (self.sockets is not None and self.sockets.has_subscribers)
+
+    def _is_lost(self) -> None:
+        if self.on_lost is not None:
+            self.on_lost(self)
 
     def publish_shutdown(self, reason: str) -> None:
         """Tell subscribers that the run is over or its face goes; the last thing they hear."""
@@ -164,9 +186,9 @@ class Face:
 
     async def close(self, doorkeeper: Doorkeeper) -> None:
         """Close sockets and connections; the face's keys open nothing any more."""
-        if self._store is not None:
-            self._store.shut_down()
-        self._store = None
+        if self._showing.store is not None:
+            self._showing.store.shut_down()
+        self._showing.close()
         self._sessions.clear()
         doorkeeper.close_domain(self.domain)
         if self.sockets is not None:
@@ -178,7 +200,8 @@ class Face:
 
     def _open_session(self, user_id: str) -> Session | None:
         target = self._targets.get(user_id)
-        if self._store is None or self.identity is None or target is None:
+        store = self._showing.store
+        if store is None or self.identity is None or target is None:
             return None
         connection = self._gateway.open_connection(
             WIRE,
@@ -188,7 +211,7 @@ class Face:
         self._connections.append(connection)
         session = Session(
             self.identity,
-            self._store,
+            store,
             Target(self.run.namespace, self.run.workflow_id, self.run.run_id),
             connection.submit,
             may_read=Access.READ in connection.principal.allowed,

@@ -28,7 +28,6 @@ from triplane_cylc.faces.directory import FaceDirectory, NotOurDirectory, find_m
 from triplane_cylc.faces.face import Face
 from triplane_cylc.faces.keys import KeyPair
 from triplane_cylc.faces.policy import Priority, due, is_delayed, is_exposed, priority, shutdown_reason
-from triplane_cylc.faces.putoff import may_wait
 from triplane_cylc.transport.ports import NoFreePort
 
 TICK_S: Final = 0.2
@@ -173,32 +172,22 @@ class FaceManager:
             else:
                 self._take(item, touched)
         for face in touched.values():
-            face.publish()
+            face.show_changes()
 
     def _take(self, delta: Delta, touched: dict[str, Face]) -> None:
         run = delta.run
         face = self.faces.get(run.run_id)
-        if face is not None and may_wait(delta):
-            if face.put_off(delta):
-                asyncio.get_running_loop().call_later(face.put_off_s, self._catch_up, face)
-        elif face is not None:
-            try:
-                face.absorb(delta)
-            except Exception:
-                log.exception("cylc_delta_not_shown", workflow_id=run.workflow_id, cursor=delta.cursor)
-                self._refresh(face)
+        if face is not None:
+            face.take(delta)
             touched[run.run_id] = face
         if delta.opened:
             self._consider(run)
         if delta.closed:
             self._run_closed(run)
 
-    def _catch_up(self, face: Face) -> None:
-        try:
-            face.catch_up()
-        except Exception:
-            log.exception("cylc_delta_not_shown", workflow_id=face.run.workflow_id)
-            self._refresh(face)
+    def _show_anew(self, face: Face) -> None:
+        log.exception("cylc_delta_not_shown", workflow_id=face.run.workflow_id)
+        self._refresh(face)
 
     def _run_closed(self, run: Run) -> None:
         self._young.pop(run.run_id, None)
@@ -364,14 +353,15 @@ class FaceManager:
                 raise
             self._retained.pop(face.directory.path.name, None)
             self.without.pop(run.run_id, None)
+            for tell in tuple(self.on_shown):
+                tell(face)
             log.info("cylc_face_opened", workflow_id=run.workflow_id, face=face.directory.path.name, port=face.port)
             return face
 
     def _take_in(self, face: Face) -> None:
-        """A face shows its run from now on, so it gets the run's deltas from now on."""
+        """A face gets its run's deltas from now on."""
+        face.on_lost = self._show_anew
         self.faces[face.run.run_id] = face
-        for tell in tuple(self.on_shown):
-            tell(face)
 
     async def _close(self, face: Face, run: Run) -> None:
         async with self._lock(run):

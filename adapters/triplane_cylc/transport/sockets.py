@@ -31,6 +31,10 @@ MAX_PENDING_REPLIES: Final = 512
 REBIND_ATTEMPTS: Final = 50
 REBIND_PAUSE_S: Final = 0.02
 _MAX_KNOWN_PEERS: Final = 4_096
+SUBSCRIBED: Final = b"\1"
+UNSUBSCRIBED: Final = b"\0"
+# More topics than these are not counted; clients know eight.
+MAX_TOPICS: Final = 1_000
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +68,7 @@ class FaceSockets:
         self._loop = asyncio.get_running_loop()
         self._router: zmq.Socket[bytes] | None = None
         self._publisher: zmq.Socket[bytes] | None = None
+        self._topics: set[bytes] = set()
         self._peers: OrderedDict[bytes, str] = OrderedDict()
         self._pending: set[asyncio.Future[bytes]] = set()
         self._turn_due = False
@@ -79,12 +84,13 @@ class FaceSockets:
         try:
             self._router = self._make(zmq.ROUTER, REPLY_HIGH_WATER)
             self.port = self._bind(self._router, ports, port)
-            self._publisher = self._make(zmq.PUB, PUBLISH_HIGH_WATER)
+            self._publisher = self._make(zmq.XPUB, PUBLISH_HIGH_WATER)
             self.publish_port = self._bind(self._publisher, ports, publish_port)
         except (NoFreePort, zmq.ZMQError):
             self.close()
             raise
         self._loop.add_reader(self._router.FD, self._serve)
+        self._loop.add_reader(self._publisher.FD, self._hear_subscribers)
         # A peer may have connected between bind and add_reader; its edge would be lost.
         self._serve_soon()
 
@@ -94,6 +100,22 @@ class FaceSockets:
             for topic, payload in batch:
                 self._publisher.send_multipart((topic, payload), zmq.NOBLOCK)
 
+    @property
+    def has_subscribers(self) -> bool:
+        """Whether anybody has subscribed to anything."""
+        self._hear_subscribers()
+        return bool(self._topics)
+
+    def _hear_subscribers(self) -> None:
+        """Read who listens: the first to want a topic is announced, and the last to leave it."""
+        publisher = self._publisher
+        while publisher is not None and publisher.getsockopt(zmq.EVENTS) & zmq.POLLIN:  # type: ignore[operator, arg-type]
+            said = publisher.recv(zmq.NOBLOCK)
+            if said[:1] == SUBSCRIBED and len(self._topics) < MAX_TOPICS:
+                self._topics.add(said[1:])
+            elif said[:1] == UNSUBSCRIBED:
+                self._topics.discard(said[1:])
+
     async def cut_subscribers(self) -> None:
         """Make every subscriber connect and prove its key again, for when a key has been revoked.
 
@@ -102,14 +124,17 @@ class FaceSockets:
         """
         if self._publisher is None:
             return
+        self._loop.remove_reader(self._publisher.FD)
         self._publisher.close(linger=0)
         self._publisher = None
-        fresh = self._make(zmq.PUB, PUBLISH_HIGH_WATER)
+        self._topics.clear()
+        fresh = self._make(zmq.XPUB, PUBLISH_HIGH_WATER)
         # The library gives the port back from a thread of its own, a moment after the close.
         for attempt in range(REBIND_ATTEMPTS):
             try:
                 fresh.bind(f"tcp://*:{self.publish_port}")
                 self._publisher = fresh
+                self._loop.add_reader(fresh.FD, self._hear_subscribers)
                 return
             except zmq.ZMQError:
                 if attempt == REBIND_ATTEMPTS - 1:
@@ -127,6 +152,7 @@ class FaceSockets:
             self._router.close(linger=LINGER_MS)
             self._router = None
         if self._publisher is not None:
+            self._loop.remove_reader(self._publisher.FD)
             self._publisher.close(linger=LINGER_MS)
             self._publisher = None
 

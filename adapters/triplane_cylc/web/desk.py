@@ -61,8 +61,11 @@ class Desk:
         self._connection.query(ListRuns(namespace=self._manager.config.namespace, limit=1))
         return sorted(self._manager.faces.values(), key=lambda face: face.run.created)
 
-    def _stores(self) -> list[FaceStore]:
-        return [face.store for face in self._faces() if face.store is not None]
+    async def _stores(self) -> list[FaceStore]:
+        faces = self._faces()
+        for face in faces:
+            await face.caught_up()
+        return [face.store for face in faces if face.store is not None]
 
     async def answer(self, prepared: graphql.Prepared) -> bytes:
         """The whole answer to a query or a mutation, as JSON; a mutation's once it is on disk.
@@ -75,7 +78,7 @@ class Desk:
         if not prepared.mutations:
             if prepared.operation == "mutation":
                 return _json({"data": graphql.mutation_data(prepared, {})})
-            return _json({"data": graphql.execute_over(prepared, self._stores())})
+            return _json({"data": graphql.execute_over(prepared, await self._stores())})
         results: dict[str, Any] = {}
         for call in prepared.mutations:
             results[call.key] = await self._carry_out(call.name, call.args)

@@ -131,11 +131,11 @@ async def test_a_burst_too_large_for_its_queue_is_caught_up_with(tmp_path):
         start = StartRun(workflow_id="second", engine="still", workflow_type="still")
         release = ReleaseTasks(workflow_id=house.workflow_id, task_globs=(names[0],))
         await asyncio.gather(*(house.gateway.bus.send(command) for command in [*burst, start, release]))
-        proxies = face._store.task_proxies
+        proxies = face.store.task_proxies
         await eventually("the face shows the newest state", lambda: [p.is_held for p in proxies.values()] == [False, True, True])
         await house.face("second")
         await house.set_paused(True)
-        await eventually("it follows on", lambda: face._store.workflow.status == "paused")
+        await eventually("it follows on", lambda: face.store.workflow.status == "paused")
 
 
 async def test_a_run_that_ended_in_a_burst_loses_its_face_all_the_same(tmp_path):

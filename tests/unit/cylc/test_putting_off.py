@@ -8,7 +8,7 @@ from triplane.deltas import Delta
 from triplane.entities import Job, Run, RunDetail, Task
 from triplane.events import Event
 from triplane_cylc.datastore import FaceIdentity, FaceStore
-from triplane_cylc.faces.putoff import may_wait, merged, next_wait
+from triplane_cylc.faces.putoff import Backlog, may_wait, next_wait
 
 RUN = Run("default", "ore", "r1", 1, "simulation", "material_flow", "", "running", created=1.0, updated=1.0)
 IDENTITY = FaceIdentity("me", "ore", "localhost", 1, 2, "/x")
@@ -32,21 +32,29 @@ def store() -> FaceStore:
     return FaceStore(IDENTITY, RUN, RunDetail(), (), (), lambda: 100.0)
 
 
+def backlogged(deltas: list[Delta]) -> Backlog:
+    backlog = Backlog()
+    for delta in deltas:
+        backlog.add(delta)
+    return backlog
+
+
 def picture(shown: FaceStore) -> tuple[object, ...]:
     rows = (shown.tasks, shown.task_proxies, shown.family_proxies, shown.jobs)
     return tuple({key: element.state if hasattr(element, "state") else None for key, element in sorted(part.items())} for part in rows)
 
 
-@given(st.lists(st.integers(1, 40), min_size=1, max_size=6))
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.integers(1, 20))
 @settings(max_examples=60, deadline=None)
-def test_portions_of_any_size_lead_to_the_same_picture(sizes):
+def test_portions_of_any_size_lead_to_the_same_picture(sizes, portion_size):
     whole, portioned = store(), store()
     number = 1
     for size in sizes:
         deltas = [stepped(each) for each in range(number, number + size)]
         for delta in deltas:
             whole.apply(delta)
-        portioned.apply(merged(deltas))
+        for portion in backlogged(deltas).portions(portion_size):
+            portioned.apply(portion)
         number += size
         assert picture(portioned) == picture(whole)
 

@@ -7,6 +7,7 @@ import pytest
 import zmq
 import zmq.asyncio
 
+from triplane.testing import eventually
 from triplane_cylc.faces.keys import KeyPair
 from triplane_cylc.transport.doorkeeper import Doorkeeper
 from triplane_cylc.transport.envelope import open_envelope
@@ -201,6 +202,21 @@ async def test_a_topic_and_its_payload_arrive_as_two_frames_in_order(gate):
             messages.append(message)
     assert messages == [[b"all", b"1"], [b"all", b"2"]]
     socket.close()
+
+
+async def test_a_face_knows_whether_anybody_has_subscribed(gate):
+    client = KeyPair.generate()
+    face = gate.face("one", client)
+    assert not face.has_subscribers
+    for times in range(2):
+        socket = gate.connect(face, client, zmq.SUB, port=face.publish_port)
+        socket.subscribe(b"workflow")
+        await eventually("the subscription is known", lambda: face.has_subscribers)
+        if times == 0:
+            socket.unsubscribe(b"workflow")
+            await eventually("it is known to be over", lambda: not face.has_subscribers)
+        socket.close()
+        await eventually("whoever leaves is not followed any more", lambda: not face.has_subscribers)
 
 
 async def test_a_request_of_several_frames_is_answered_and_the_next_is_served(gate):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from triplane.aside import aside
 from triplane.engines.graph.definition.plain import from_plain
 from triplane.engines.graph.definition.sections import MAX_SOURCE_BYTES
 from triplane.engines.graph.plan import Plan
@@ -163,7 +164,7 @@ async def read_definition(source: bytes, surroundings: Surroundings | None = Non
     """
     output = await _ask_child(source, surroundings or Surroundings(), {})
     # In a thread: ten thousand tasks take longer to take in than everybody else should have to wait.
-    return await asyncio.to_thread(lambda: make_ready(_answer(output)["definition"]))
+    return await aside(lambda: make_ready(_answer(output)["definition"]))
 
 
 async def draw_definition(
@@ -175,7 +176,7 @@ async def draw_definition(
         TooLarge, InvalidDefinition: as `read_definition`.
     """
     output = await _ask_child(source, surroundings or Surroundings(), {"draw": {"start": start, "stop": stop}})
-    drawing: dict[str, Any] = (await asyncio.to_thread(_answer, output))["drawing"]
+    drawing: dict[str, Any] = (await aside(_answer, output))["drawing"]
     return drawing
 
 

@@ -13,8 +13,8 @@ from triplane.entities import Task, TaskKey, evolve
 # Room for what one more portion may change besides the task it is about.
 _MARGIN = 4
 
-MAX_PUTS = 1_000
-"""Changes that one step makes to tasks, many perhaps to the same one: some twenty milliseconds' work."""
+MAX_PUTS = 500
+"""Changes that one step makes to tasks, many perhaps to the same one: some ten milliseconds' work."""
 
 
 class Work:
