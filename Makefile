@@ -69,3 +69,4 @@ schemas: $(STAMP)
 	$(BIN)/python -m triplane_schemas.generate
 	$(BIN)/python -m triplane_durable.openapi schemas/triplane_schemas/durable/openapi.json
 	$(BIN)/python -m triplane_cyclus.asyncapi schemas/triplane_schemas/cyclus/asyncapi.json
+	$(BIN)/python -m triplane_cylc.subcommands adapters/triplane_cylc/COMMANDS.md

@@ -32,6 +32,7 @@ from triplane.commands import (
     StopRun,
     TriggerTasks,
 )
+from triplane_cylc.subcommands import GLOBAL_RELOAD, NO_SPAWN, VERBOSITY
 
 Args = Mapping[str, Any]
 _MAX_MESSAGES: Final = 100
@@ -223,9 +224,7 @@ def _flows(args: Args) -> dict[str, Any]:
 def _trigger(args: Args, target: Target) -> Planned:
     globs = check_task_ids(args["tasks"])
     fields = _flows(args)
-    if args.get("onResume"):
-        raise Refused("trigger --on-resume is not supported by this gateway: trigger after resuming")
-    return _queued(TriggerTasks(**target.fields(), task_globs=globs, **fields))
+    return _queued(TriggerTasks(**target.fields(), task_globs=globs, on_resume=bool(args.get("onResume")), **fields))
 
 
 def _set(args: Args, target: Target) -> Planned:
@@ -245,11 +244,13 @@ def _remove(args: Args, target: Target) -> Planned:
     if not all(one.isdecimal() for one in flow) and flow != ["all"]:
         raise Refused("Flow values must be integers")
     if args.get("noSpawn"):
-        raise Refused("remove --no-spawn is not supported by this gateway")
+        raise Refused(NO_SPAWN)
     return _queued(RemoveTasks(**target.fields(), task_globs=globs, flow=() if flow == ["all"] else tuple(flow)))
 
 
 def _reload(args: Args, target: Target) -> Planned:
+    if args.get("reloadGlobal"):
+        raise Refused(GLOBAL_RELOAD)
     return _queued(ReloadRun(**target.fields()))
 
 
@@ -319,7 +320,7 @@ _PLANNERS: Final[Mapping[str, Callable[[Args, Target], Planned]]] = {
     "releaseHoldPoint": _release_all,
     "setHoldPoint": _hold_after,
     "reload": _reload,
-    "setVerbosity": _unsupported("the log level belongs to the gateway, not to a run: set gateway.log_level"),
+    "setVerbosity": _unsupported(VERBOSITY),
     "setGraphWindowExtent": _unsupported("the graph window is fixed: this gateway shows every task of the run"),
     "remove": _remove,
     "set": _set,

@@ -7,13 +7,17 @@ are spelled `triplane.<name>` and never reach a worker.
 from typing import Any
 from uuid import uuid4
 
+from pydantic import ValidationError
+
 from triplane.commands import (
     HoldTasks,
     KillTasks,
     PauseRun,
     PollTasks,
     ReleaseTasks,
+    RemoveTasks,
     ResumeRun,
+    SetTasks,
     StopMode,
     StopRun,
     TriggerTasks,
@@ -27,8 +31,15 @@ from triplane_durable.tables import read_rows, table_arguments
 
 PREFIX = "triplane."
 _TASK_UPDATES: dict[str, type[TaskCommand]] = {
-    "hold": HoldTasks, "release": ReleaseTasks, "trigger": TriggerTasks, "kill": KillTasks, "poll": PollTasks,
+    "hold": HoldTasks, "release": ReleaseTasks, "trigger": TriggerTasks, "set": SetTasks, "remove": RemoveTasks,
+    "kill": KillTasks, "poll": PollTasks,
 }  # fmt: skip
+_OPTIONS = {
+    TriggerTasks: frozenset({"flow", "flow_wait", "on_resume"}),
+    SetTasks: frozenset({"outputs", "prerequisites", "flow", "flow_wait"}),
+    RemoveTasks: frozenset({"flow"}),
+}
+"""What the object behind an update's globs may say."""
 _TABLE_QUERIES = {"tasks": "triplane.Tasks", "jobs": "triplane.Jobs"}
 
 
@@ -94,7 +105,7 @@ class Reserved:
                 raise InvalidFields({"input": [f"The argument of stop is one of {', '.join(StopMode)}."]})
             command = StopRun(**common, mode=StopMode(mode))
         elif bare in _TASK_UPDATES:
-            command = _TASK_UPDATES[bare](**common, task_globs=_globs(arguments))
+            command = _task_command(_TASK_UPDATES[bare], common, arguments)
         else:
             raise UnknownUpdate(f"a {view.run.engine} run has the updates stop, {', '.join(_TASK_UPDATES)}, not {name!r}")
         return str(uuid4()), await self._connection.dispatch(command)
@@ -125,6 +136,21 @@ class UnknownUpdate(NotFound):
 
 def _first(arguments: Any) -> Any:
     return arguments[0] if isinstance(arguments, list) and arguments else None
+
+
+def _task_command(kind: type[TaskCommand], common: dict[str, Any], arguments: Any) -> TaskCommand:
+    """The command of globs, behind which an object may hold its options: `["1/a", {"outputs": ["succeeded"]}]`."""
+    options: dict[str, Any] = {}
+    if isinstance(arguments, list) and len(arguments) > 1 and isinstance(arguments[-1], dict):
+        *arguments, options = arguments
+    wrong = sorted(options.keys() - _OPTIONS.get(kind, frozenset()))
+    if wrong:
+        raise InvalidFields({"input": [f"The update has no option {wrong[0]!r:.100}."]})
+    try:
+        return kind(**common, task_globs=_globs(arguments), **options)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False, include_input=False)[0]
+        raise InvalidFields({"input": [f"{'.'.join(map(str, first['loc']))}: {first['msg']}"]}) from exc
 
 
 def _globs(arguments: Any) -> tuple[str, ...]:

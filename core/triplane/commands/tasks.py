@@ -56,9 +56,15 @@ class FlowCommand(TaskCommand):
 
 
 class TriggerTasks(FlowCommand):
-    """Run matching tasks now, whatever they wait for outside the group that matches."""
+    """Run matching tasks now, whatever they wait for outside the group that matches.
+
+    Attributes:
+        on_resume: in a pause, when the run goes on.
+    """
 
     name: ClassVar[str] = "trigger_tasks"
+
+    on_resume: bool = False
 
 
 class SetTasks(FlowCommand):
@@ -99,3 +105,6 @@ class PollTasks(TaskCommand):
     """Find out how the jobs of matching tasks stand."""
 
     name: ClassVar[str] = "poll_tasks"
+
+
+TASK_COMMANDS = (HoldTasks, ReleaseTasks, TriggerTasks, SetTasks, RemoveTasks, KillTasks, PollTasks)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from triplane.commands.base import RunCommand
+from triplane.commands.graphs import SendExternalTrigger
 from triplane.commands.messages import SignalRun, UpdateRun
 from triplane.engines.durable.settings import DurableSettings
 from triplane.entities import Run
@@ -43,8 +44,8 @@ class Screening:
             LimitReached, TooLarge: of the validation.
         """
         known = registry.known((run.namespace, run.task_queue), run.workflow_type)
-        if isinstance(command, SignalRun):
-            name = command.signal_name
+        if isinstance(command, (SignalRun, SendExternalTrigger)):
+            name = command.signal_name if isinstance(command, SignalRun) else command.message
             if known.signals is not None and name not in known.signals:
                 raise NotFound(f"workflow type {run.workflow_type!r} has no signal {name!r}", reason="unknown_signal")
             return None

@@ -8,6 +8,7 @@ from triplane.audit import audit_record
 from triplane.commands.base import Command, RunCommand
 from triplane.commands.cancelling import DeliverCancellation, ObserveActivity, RequestCancellation
 from triplane.commands.fleet import FLEET_COMMANDS
+from triplane.commands.graphs import SendExternalTrigger
 from triplane.commands.messages import AwaitUpdate, QueryRun, SignalRun, UpdateRun
 from triplane.commands.runs import StartRun
 from triplane.commands.sessions import SESSION_COMMANDS
@@ -78,7 +79,7 @@ class Matching:
         RequestCancellation, DeliverCancellation, ObserveActivity,
         *FLEET_COMMANDS, *SESSION_COMMANDS,
     )  # fmt: skip
-    screened: ClassVar[tuple[type[RunCommand], ...]] = (SignalRun, UpdateRun)
+    screened: ClassVar[tuple[type[RunCommand], ...]] = (SignalRun, UpdateRun, SendExternalTrigger)
     effects: ClassVar[tuple[type[Effect], ...]] = (OfferTask, WithdrawTask, Resolve)
 
     def __init__(self, settings: DurableSettings | None = None) -> None:

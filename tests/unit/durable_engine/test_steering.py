@@ -7,8 +7,8 @@ from triplane.commands import (
     KillTasks,
     PauseRun,
     PlayRun,
-    PollTasks,
     ReleaseTasks,
+    RemoveTasks,
     ResumeRun,
     StopMode,
     StopRun,
@@ -90,8 +90,8 @@ def test_globs_that_match_nothing_are_refused(glob):
 
 def test_what_a_durable_run_does_not_have_is_said():
     run = DurableRun()
-    with pytest.raises(NotSupported, match="poll_tasks"):
-        run.send(PollTasks(workflow_id="w", task_globs=("*",)))
+    with pytest.raises(NotSupported, match="keeps all that it scheduled"):
+        run.send(RemoveTasks(workflow_id="w", task_globs=("*",)))
     with pytest.raises(NotSupported):
         run.engine.play(run.state, run.state, None)
     assert PlayRun.name == "play_run"

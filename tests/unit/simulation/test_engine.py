@@ -6,12 +6,12 @@ from triplane.commands import (
     DeregisterTables,
     ExposeRun,
     HoldTasks,
-    KillTasks,
     PauseRun,
     RegisterTables,
     ReleaseTasks,
     ResumeRun,
     SetRepeatingActions,
+    SetTasks,
     StopMode,
     StopRun,
     TriggerTasks,
@@ -298,8 +298,8 @@ def test_a_face_is_remembered_beside_what_the_starter_asked_for():
 
 
 def test_what_a_simulation_does_not_have_is_refused_in_words():
-    with pytest.raises(NotSupported, match="no kill tasks"):
-        PureRun().send(KillTasks, task_globs=("*",))
+    with pytest.raises(NotSupported, match="the model's to compute"):
+        PureRun().send(SetTasks, task_globs=("*",))
 
 
 def test_the_same_commands_with_the_same_clock_give_the_same_state():

@@ -26,6 +26,7 @@ OPTION_KEYS = (
 )  # fmt: skip
 
 
+MAX_JOB_MESSAGES = 100
 FAILURE_KEYS = ("type", "class", "message", "code", "stack_trace", "details")
 
 
@@ -69,10 +70,12 @@ def schedule(turn: Turn, command: dict[str, Any], sequence: int, group: dict[str
 def lease(turn: Turn, command: LeaseTask, sequence: int, attempt: int) -> dict[str, Any] | None:
     """Give an attempt to a worker: the task object, or None where it is not to be had any more."""
     activity, run = turn.own.activities.get(sequence), turn.state.run
-    if activity is None or activity.attempt != attempt or activity.phase != "queued" or activity.held or run.paused:
+    if activity is None or activity.attempt != attempt or activity.phase != "queued" or activity.held:
+        return None
+    if run.paused and not activity.forced:
         return None
     now = turn.now
-    activity.phase, activity.owner = "leased", command.worker_id
+    activity.phase, activity.owner, activity.forced = "leased", command.worker_id, False
     activity.started = activity.heartbeat = now
     activity.expires = now + _lease_s(turn, activity)
     attempt_id = ids.activity_attempt_id(run.run_id, sequence, attempt)
@@ -236,9 +239,9 @@ def cancel(turn: Turn, activity: Activity) -> None:
     _conclude(turn, activity, "ActivityCancelled", data, "failed")
 
 
-def trigger(turn: Turn, activity: Activity) -> None:
-    """Offer an attempt that waits, now."""
-    activity.held = False
+def trigger(turn: Turn, activity: Activity, on_resume: bool) -> None:
+    """Offer an attempt that waits, now, though the run be paused, or when it goes on."""
+    activity.held, activity.forced = False, turn.state.run.paused and not on_resume
     if activity.phase == "backoff":
         activity.phase = "queued"
     _store(turn, activity, "waiting", is_held=False, is_queued=True)
@@ -246,12 +249,47 @@ def trigger(turn: Turn, activity: Activity) -> None:
 
 
 def set_held(turn: Turn, activity: Activity, held: bool) -> None:
-    """Hold an activity that waits, or let it go on."""
+    """Hold an activity, or let it go on; the attempt that a worker has is not touched, but none follows."""
     if held:
         turn.withdraw_activity(activity)
-    activity.held = held
-    _store(turn, activity, "waiting", is_held=held, is_queued=activity.phase == "queued")
+    activity.held, activity.forced = held, False
+    _store(turn, activity, "running" if activity.phase == "leased" else "waiting", is_held=held, is_queued=activity.phase == "queued")
     turn.offer_activity(activity)
+
+
+def pause(turn: Turn, activity: Activity) -> None:
+    """Take an activity that waits out of its queue."""
+    turn.withdraw_activity(activity)
+    if activity.forced:
+        activity.forced = False
+        _store(turn, activity, "waiting")
+
+
+def give(turn: Turn, activity: Activity, output: str) -> None:
+    """End an activity by decree, in its worker's stead: `succeeded` with the result null, or `failed` for good."""
+    turn.withdraw_activity(activity)
+    _tell_matching(turn, activity)
+    if output == "succeeded":
+        result = as_envelope(None, turn.settings.max_payload_bytes, "the activity's result")
+        _conclude(turn, activity, "ActivityCompleted", {**_identity(turn, activity), "result": result, "payload_codec": "avro"}, output)
+        return
+    message = f"set to failed by {turn.step.principal}"
+    data = {**_identity(turn, activity), "message": message, "exception_type": "ActivitySetFailed",
+            "exception_class": "ActivitySetFailed", "non_retryable": True, "failure_category": "activity",
+            "exception": {"type": "ActivitySetFailed", "message": message}}  # fmt: skip
+    _conclude(turn, activity, "ActivityFailed", data, output)
+
+
+def poll(turn: Turn, activity: Activity) -> None:
+    """Look at the attempt that a worker has: one past a deadline, or not heard of in time, ends now."""
+    alarm(turn, activity.sequence)
+
+
+def note_messages(turn: Turn, activity: Activity, texts: tuple[str, ...]) -> None:
+    """Keep what was said to, or of, the present attempt with its job."""
+    job = turn.state.jobs.get((ids.CYCLE, activity.name, activity.attempt))
+    if job is not None:
+        turn.step.put_job(evolve(job, messages=(*job.messages, *texts)[-MAX_JOB_MESSAGES:]))
 
 
 def alarm(turn: Turn, sequence: int) -> None:

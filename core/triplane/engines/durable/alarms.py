@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 WORKFLOW_TIMER = "workflow-task"
 RUN_TIMER = "run"
 CANCEL_TIMER = "cleanup"
+STOP_TIMER = "stop-at"
 CONDITION_TIMER = "condition-"
 """Followed by the workflow step, as the next three."""
 ACTIVITY_TIMER = "activity-"

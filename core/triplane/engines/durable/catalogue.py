@@ -72,6 +72,8 @@ EVENTS: tuple[EventType, ...] = (
     EventType("MemoUpserted", "The memo changed.", {"sequence": _STEP, "entries": _PAYLOAD, "merged": _PAYLOAD}),
     EventType("CooperativeCancellationRequested", "Somebody asked the workflow to cancel itself.", _ASKED),
     EventType("CooperativeCancellationDelivered", "The workflow was told, at one of its calls.", _TOLD),
+    EventType("TasksSet", "Activities ended, and timers fired, by decree.", {"tasks": "list[str]: cycle/name"}),
+    EventType("StopScheduled", "The run is to be cancelled at a time.", {"at": "str: wall-clock seconds"}),
     EventType("CancelRequested", "Somebody asked to cancel the run.", _REASON),
     EventType("TerminateRequested", "Somebody asked to terminate the run.", _REASON),
     EventType("WorkflowCompleted", "The run ended well.", {"output": _PAYLOAD}),

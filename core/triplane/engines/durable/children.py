@@ -16,7 +16,7 @@ from triplane.engines.durable.payloads import as_envelope
 from triplane.engines.durable.retries import wait_before_next
 from triplane.engines.durable.state import Child
 from triplane.engines.durable.turn import Turn, barrier_of
-from triplane.entities import evolve
+from triplane.entities import FINAL_TASK_STATES, evolve
 from triplane.errors import GatewayError
 from triplane.workflow_types import engine_of
 
@@ -143,7 +143,7 @@ def _retry(turn: Turn, child: Child, ending: dict[str, Any]) -> bool:
     _end_job(turn, child, "failed")
     child.attempt += 1
     child.phase, child.due = "backoff", turn.now + wait_s
-    if wait_s > 0:
+    if wait_s > 0 or child.held:
         _store(turn, child, "waiting")
         watch(turn, child)
     else:
@@ -262,7 +262,8 @@ def alarm(turn: Turn, sequence: int) -> None:
     if turn.now < child.due:
         watch(turn, child)
     elif child.phase == "backoff":
-        _go_on(turn, child)
+        if not child.held:
+            _go_on(turn, child)
     else:
         conclude(turn, child, "failed", service_calls.timed_out(child))
 
@@ -270,8 +271,17 @@ def alarm(turn: Turn, sequence: int) -> None:
 def trigger(turn: Turn, child: Child) -> None:
     """Begin an attempt that waits, now."""
     if child.phase == "backoff":
+        child.held = False
         turn.step.clear_timer(f"{CHILD_TIMER}{child.sequence}")
         _go_on(turn, child)
+
+
+def set_held(turn: Turn, child: Child, held: bool) -> None:
+    """Have no further attempt begun, or let it begin; the run that there is goes on."""
+    child.held = held
+    _store(turn, child, "waiting" if child.phase == "backoff" else "running", is_held=held)
+    if not held and child.phase == "backoff":
+        alarm(turn, child.sequence)
 
 
 def recover(turn: Turn, child: Child) -> None:
@@ -306,6 +316,10 @@ def _identity(child: Child) -> dict[str, Any]:
 def _store(turn: Turn, child: Child, state: str, **changes: Any) -> None:
     task = turn.state.tasks[(ids.CYCLE, child.name)]
     changes.setdefault("data", {"child": child.to_data()})
+    if state in FINAL_TASK_STATES:
+        changes["is_held"] = False
+    elif not child.held and task.is_held:
+        changes["is_held"] = False
     turn.step.put_task(evolve(task, state=state, **changes))
 
 

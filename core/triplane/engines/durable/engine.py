@@ -5,12 +5,13 @@ from typing import Any, ClassVar
 
 from triplane.commands.base import Command, RunCommand
 from triplane.commands.cancelling import BeginCancellation, DeliverCancellation, ObserveActivity
-from triplane.commands.messages import AppendMessage, SignalRun, UpdateRun
+from triplane.commands.graphs import GRAPH_COMMANDS, ScheduleStop, SendExternalTrigger
+from triplane.commands.messages import AppendMessage, ReportJob, SignalRun, UpdateRun
 from triplane.commands.passes import CheckActivity, RedispatchRun
 from triplane.commands.runs import PauseRun, ResumeRun, StartRun, StopRun
 from triplane.commands.streams import ChangeStream
 from triplane.commands.system import ChildClosed, ContinueStep, ExposeRun, FireTimer
-from triplane.commands.tasks import HoldTasks, KillTasks, ReleaseTasks, TriggerTasks
+from triplane.commands.tasks import TASK_COMMANDS, HoldTasks, KillTasks, PollTasks, ReleaseTasks, SetTasks, TriggerTasks
 from triplane.commands.workers import (
     CompleteActivity,
     CompleteWorkflowTask,
@@ -48,6 +49,7 @@ from triplane.engines.durable.alarms import (
     CHILD_TIMER,
     CONDITION_TIMER,
     RUN_TIMER,
+    STOP_TIMER,
     USER_TIMER,
     WORKFLOW_TIMER,
 )
@@ -57,6 +59,7 @@ from triplane.engines.durable.payloads import as_arguments
 from triplane.engines.durable.settings import DurableSettings
 from triplane.engines.durable.state import Activity, Buffered, Cancellation, Child, DurableState, TimerWait
 from triplane.engines.durable.turn import Turn
+from triplane.engines.meanings import refusal
 from triplane.entities import FINAL_TASK_STATES
 from triplane.errors import NotSupported
 from triplane.events import Event, EventType
@@ -152,6 +155,8 @@ class DurableEngine:
     def handle(self, state: RunState, command: RunCommand, step: Step) -> Any:
         """Apply a command; see each handler for what it raises."""
         handler = _HANDLERS.get(type(command))
+        if (refused := refusal(self.name, command) if type(command) in _STEERING else None) is not None:
+            raise refused
         if handler is None:
             raise NotSupported(f"a durable run has no {command.name!r}", command=command.name)
         turn = Turn(state, step, self.settings, self.operations, self.definitions)
@@ -247,6 +252,8 @@ def _fire(turn: Turn, command: FireTimer) -> None:
         closing.alarm(turn)
     elif timer_id == CANCEL_TIMER:
         cancellation.alarm(turn)
+    elif timer_id == STOP_TIMER:
+        closing.stop(turn, StopRun(workflow_id=command.workflow_id))
     elif timer_id.startswith(CONDITION_TIMER):
         timers.time_out_condition(turn, int(timer_id[len(CONDITION_TIMER) :]))
     elif timer_id.startswith(ACTIVITY_TIMER):
@@ -291,7 +298,14 @@ _HANDLERS: dict[type[RunCommand], Handler] = {
     ReleaseTasks: steering.release,
     TriggerTasks: steering.trigger,
     KillTasks: steering.kill,
+    PollTasks: steering.poll,
+    SetTasks: steering.set_outputs,
+    ScheduleStop: steering.stop_later,
+    ReportJob: steering.note,
+    SendExternalTrigger: updates.trigger_from_outside,
 }
+_STEERING = frozenset({*TASK_COMMANDS, *GRAPH_COMMANDS})
+"""Commands of which the table of meanings may have a refusal; the others are not looked up."""
 _REPORTS: dict[type[Command], Handler] = {
     CompleteWorkflowTask: decisions.complete,
     FailWorkflowTask: workflow_tasks.fail,

@@ -7,6 +7,7 @@ run ends. Cancelling, terminating, pausing and holding are those of every run.
 from typing import Any
 
 from triplane.commands.base import RunCommand
+from triplane.commands.graphs import SendExternalTrigger
 from triplane.commands.messages import AppendMessage, SignalRun, UpdateRun
 from triplane.engines.durable import activities, closing, ids
 from triplane.engines.durable.reading import read_activity
@@ -69,7 +70,7 @@ def start(turn: Turn) -> None:
 
 def refuse(command: RunCommand) -> None:
     """Raise `NotSupported` for what a run without workflow code cannot take."""
-    if isinstance(command, (SignalRun, UpdateRun, AppendMessage)):
+    if isinstance(command, (SignalRun, UpdateRun, AppendMessage, SendExternalTrigger)):
         raise NotSupported(f"a standalone activity takes no {command.name!r}", command=command.name)
 
 

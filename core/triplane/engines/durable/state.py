@@ -75,6 +75,7 @@ class Activity:
         lost: leases that ended without a word; they do not count against the retry policy.
         options: retry policy and timeouts as scheduled.
         group: the parallel-group keys of the command, verbatim.
+        forced: triggered by hand: a worker gets it even while the run is paused.
     """
 
     sequence: int
@@ -94,24 +95,29 @@ class Activity:
     held: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     group: Mapping[str, Any] = field(default_factory=dict)
+    forced: bool = False
 
     def to_data(self) -> list[Any]:
-        """For `Task.data`, as a list in field order."""
-        return [
+        """For `Task.data`, as a list in field order; the last field only where it is set."""
+        data = [
             self.sequence, self.name, self.activity_type, self.queue, self.event_seq, self.scheduled, self.phase,
             self.attempt, self.lost, self.owner, self.started, self.heartbeat, self.expires, self.due, self.held,
             dict(self.options), dict(self.group),
         ]  # fmt: skip
+        if self.forced:
+            data.append(True)
+        return data
 
 
 @dataclass(slots=True)
 class TimerWait:
-    """A timer that has not fired."""
+    """A timer that has not fired; one that is held does not, whatever the time."""
 
     sequence: int
     fire_at: float
     delay_s: int
     group: Mapping[str, Any] = field(default_factory=dict)
+    held: bool = False
 
 
 @dataclass(slots=True)
@@ -128,6 +134,7 @@ class Child:
         kind: `child` or `call`.
         options: policies and timeouts as authored; of a call, what its events repeat.
         group: the parallel-group keys of the command, verbatim.
+        held: no further attempt is begun.
     """
 
     sequence: int
@@ -146,6 +153,7 @@ class Child:
     kind: str = "child"
     options: Mapping[str, Any] = field(default_factory=dict)
     group: Mapping[str, Any] = field(default_factory=dict)
+    held: bool = False
 
     @property
     def is_call(self) -> bool:
@@ -166,7 +174,7 @@ class Child:
         return [
             self.sequence, self.workflow_id, self.run_id, self.workflow_type, self.queue, self.event_seq, self.scheduled,
             self.attempt, self.phase, self.due, self.ending, self.silent, self.namespace, self.kind, dict(self.options),
-            dict(self.group),
+            dict(self.group), self.held,
         ]  # fmt: skip
 
 

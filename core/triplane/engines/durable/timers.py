@@ -32,7 +32,7 @@ def fire(turn: Turn, sequence: int) -> None:
     if timer is None:
         return
     task = turn.state.tasks[(ids.CYCLE, _name(sequence))]
-    turn.step.put_task(evolve(task, state="succeeded", data={}))
+    turn.step.put_task(evolve(task, state="succeeded", is_held=False, data={}))
     data = {**_identity(turn, timer), "fired_at": iso(turn.now), **timer.group}
     turn.receive(turn.happening("TimerFired", data, group=barrier_of(timer.group)))
     turn.issue_next()
@@ -43,10 +43,24 @@ def cancel(turn: Turn, sequence: int) -> None:
     turn.step.clear_timer(f"{USER_TIMER}{sequence}")
     timer = turn.own.timers.pop(sequence)
     task = turn.state.tasks[(ids.CYCLE, _name(sequence))]
-    turn.step.put_task(evolve(task, state="failed", data={}))
+    turn.step.put_task(evolve(task, state="failed", is_held=False, data={}))
     data = {**_identity(turn, timer), **timer.group}
     turn.receive(turn.happening("TimerCancelled", data, group=barrier_of(timer.group)))
     turn.issue_next()
+
+
+def set_held(turn: Turn, timer: TimerWait, held: bool) -> None:
+    """Keep a timer from firing, or let it go on: one that is due by then fires at once."""
+    timer.held = held
+    task = turn.state.tasks[(ids.CYCLE, _name(timer.sequence))]
+    kept = [timer.sequence, timer.fire_at, timer.delay_s, timer.group, held]
+    turn.step.put_task(evolve(task, is_held=held, data={"timer": kept}))
+    if held:
+        turn.step.clear_timer(f"{USER_TIMER}{timer.sequence}")
+    elif timer.fire_at <= turn.now:
+        fire(turn, timer.sequence)
+    else:
+        turn.step.set_timer(f"{USER_TIMER}{timer.sequence}", timer.fire_at)
 
 
 def abandon(turn: Turn, timer: TimerWait) -> None:
@@ -59,7 +73,7 @@ def abandon(turn: Turn, timer: TimerWait) -> None:
 def end_with_run(turn: Turn, timer: TimerWait) -> None:
     """The run closed: the timer is over without an event of its own."""
     task = turn.state.tasks[(ids.CYCLE, _name(timer.sequence))]
-    turn.step.put_task(evolve(task, state="expired", data={}))
+    turn.step.put_task(evolve(task, state="expired", is_held=False, data={}))
 
 
 def time_out_condition(turn: Turn, sequence: int) -> None:

@@ -206,8 +206,8 @@ class Turn:
         self.offer_workflow_task()
 
     def offer_activity(self, activity: Activity) -> None:
-        """Put an activity's present attempt in its queue, unless it is held or the run is paused."""
-        if activity.phase == "queued" and not activity.held and not self.state.run.paused:
+        """Put an activity's present attempt in its queue, unless it is held or the run is paused and it was not triggered."""
+        if activity.phase == "queued" and not activity.held and (activity.forced or not self.state.run.paused):
             task_id = ids.activity_task_id(self.run_id, activity.sequence, activity.attempt)
             self._offer("activity", task_id, activity.queue, activity.activity_type, activity.options.get("worker_session"))
 

@@ -2,12 +2,15 @@
 
 from typing import Any
 
+from triplane.commands.graphs import SendExternalTrigger
 from triplane.commands.messages import SignalRun, UpdateRun
 from triplane.effects import Resolve
 from triplane.engines.durable import conditions, messages
 from triplane.engines.durable.payloads import as_arguments
 from triplane.engines.durable.turn import Turn
-from triplane.errors import InvalidFields, LimitReached
+from triplane.errors import InvalidFields, LimitReached, RefusedInput
+
+MAX_SIGNAL_NAME = 256
 
 
 def signal(turn: Turn, command: SignalRun) -> dict[str, Any]:
@@ -22,6 +25,14 @@ def signal(turn: Turn, command: SignalRun) -> dict[str, Any]:
     turn.issue_next()
     run = turn.state.run
     return {"workflow_id": run.workflow_id, "run_id": run.run_id, "signal_id": signal_id}
+
+
+def trigger_from_outside(turn: Turn, command: SendExternalTrigger) -> dict[str, Any]:
+    """An external trigger is a signal here: named by its message, with its id as the argument."""
+    if len(command.message) > MAX_SIGNAL_NAME:
+        raise RefusedInput(f"on a durable run the message is a signal's name, of at most {MAX_SIGNAL_NAME} characters")
+    address = {"namespace": command.namespace, "workflow_id": command.workflow_id, "run_id": command.run_id}
+    return signal(turn, SignalRun(**address, signal_name=command.message, arguments=[command.trigger_id]))
 
 
 def accept(turn: Turn, command: UpdateRun) -> dict[str, Any]:

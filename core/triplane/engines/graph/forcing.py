@@ -25,8 +25,8 @@ MAX_GIVEN = 10_000
 def portion(work: Work, item: list[Any]) -> list[Any] | None:
     """Do one piece of pending work of this module; what is left of it, or None."""
     match item:
-        case ["trigger", cycle, name, flows, wait, in_group]:
-            _trigger(work, (cycle, name), frozenset(flows), wait, in_group)
+        case ["trigger", cycle, name, flows, wait, in_group, *on_resume]:
+            _trigger(work, (cycle, name), frozenset(flows), wait, in_group, bool(on_resume))
         case ["set_outputs", cycle, name, outputs, flows, wait]:
             _set_outputs(work, (cycle, name), outputs, frozenset(flows), wait)
         case ["set_prerequisites", cycle, name, wanted, flows, wait]:
@@ -57,17 +57,20 @@ def flows_wanted(work: Work, values: tuple[str, ...], description: str = "") -> 
 # ---- trigger -------------------------------------------------------------------------------------------------------
 
 
-def trigger(work: Work, keys: Iterable[TaskKey], flows: Flows, wait: bool) -> None:
-    """Run tasks now. What they wait for outside the group counts as done; inside it, they wait for each other."""
+def trigger(work: Work, keys: Iterable[TaskKey], flows: Flows, wait: bool, on_resume: bool = False) -> None:
+    """Run tasks now, or when a paused run goes on.
+
+    What they wait for outside the group counts as done; inside it, they wait for each other.
+    """
     group = set(keys)
     ids = {f"{cycle}/{name}" for cycle, name in group}
     for cycle, name in group if len(group) == 1 else sorted(group, key=lambda key: (work.plan.point(key[0]), key[1])):
         needs, _ = work.plan.needs(name, work.plan.point(cycle)) if len(group) > 1 else (None, None)
         inside = sorted({one for one in needs.tasks() if one in ids}) if needs is not None else []
-        work.pool.pending.append(["trigger", cycle, name, sorted(flows), wait, inside])
+        work.pool.pending.append(["trigger", cycle, name, sorted(flows), wait, inside, *([True] if on_resume else [])])
 
 
-def _trigger(work: Work, key: TaskKey, flows: Flows, wait: bool, in_group: list[str]) -> None:
+def _trigger(work: Work, key: TaskKey, flows: Flows, wait: bool, in_group: list[str], on_resume: bool) -> None:
     task, is_active = work.find(key), key in work.pool.active
     if task is not None and is_active and task.state in BUSY_STATES:
         merge(work, task, flows)
@@ -90,7 +93,7 @@ def _trigger(work: Work, key: TaskKey, flows: Flows, wait: bool, in_group: list[
             task = work.put(task, detail={**task.detail, "flow_wait": True})
     task = _satisfy_outside(work, task, in_group)
     if not in_group:
-        run_now(work, task)
+        run_now(work, task, on_resume)
     else:
         work.put_data(task, by_group=True)
         _queue_released(work, work.state.tasks[key])
@@ -130,7 +133,7 @@ def _satisfy_triggers(work: Work, task: Task, labels: Iterable[str] | None = Non
     return work.put(task, detail=detail, data=merged(task.data, {"due": dates or None}))
 
 
-def run_now(work: Work, task: Task) -> None:
+def run_now(work: Work, task: Task, on_resume: bool = False) -> None:
     """Run a task by hand: at once, or when its queue has room; a second time, at once whatever the queue."""
     if task.is_runahead:
         follow(work, task)
@@ -140,7 +143,8 @@ def run_now(work: Work, task: Task) -> None:
     was_queued = task.is_queued
     task = work.put(task, state="waiting", is_runahead=False, data=data, detail=detail)
     is_full = work.pool.is_full(work.plan.queue(task.name))
-    if work.state.run.stopping or (is_full and not was_queued):
+    waits = on_resume and work.state.run.paused
+    if work.state.run.stopping or waits or (is_full and not was_queued):
         if not task.is_held:
             work.put(task, is_queued=True)
     else:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from triplane.commands import ScheduleStop, StopMode
-from triplane.commands.tasks import FlowCommand, RemoveTasks, SetTasks
+from triplane.commands.tasks import FlowCommand, RemoveTasks, SetTasks, TriggerTasks
 from triplane.effects import KillJob
 from triplane.engines.graph import flows, forcing, lives
 from triplane.engines.graph.matching import match_active, match_inactive, nothing_matched, parse_pattern
@@ -96,7 +96,7 @@ class Steering:
 
     # ---- by force --------------------------------------------------------------------------------------------------
 
-    def trigger(self, command: FlowCommand) -> list[str]:
+    def trigger(self, command: TriggerTasks) -> list[str]:
         """Run tasks now, whatever they wait for, though the run be paused; those with a job already are left alone."""
         flows.check(command.flow, command.flow_wait)
         patterns = [parse_pattern(glob) for glob in command.task_globs]
@@ -107,7 +107,7 @@ class Steering:
             raise nothing_matched(command.task_globs)
         numbers = self._flows_for(command, active)
         told = self._told("TasksTriggered", keys)
-        forcing.trigger(self._progress, keys, numbers, command.flow_wait)
+        forcing.trigger(self._progress, keys, numbers, command.flow_wait, command.on_resume)
         return told
 
     def _flows_for(self, command: FlowCommand, active: Iterable[TaskKey]) -> flows.Flows:

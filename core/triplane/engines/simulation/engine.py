@@ -9,10 +9,13 @@ from triplane.commands import (
     DeregisterTables,
     ExposeRun,
     HoldTasks,
+    KillTasks,
     PauseRun,
     RegisterTables,
     ReleaseTasks,
     ResumeRun,
+    ScheduleStop,
+    SetHoldPoint,
     SetRepeatingActions,
     SignalRun,
     StartRun,
@@ -24,7 +27,8 @@ from triplane.commands.base import Command, RunCommand
 from triplane.commands.system import ContinueStep, FireTimer, ModelFailed, ModelRecorded, ModelStarted, ModelStepped
 from triplane.effects import StartModel, StepModel, StopModel
 from triplane.engines.base import Preparation, RunState, Step
-from triplane.engines.simulation import actions, deadlines, steering
+from triplane.engines.meanings import refusal
+from triplane.engines.simulation import actions, deadlines, later, steering
 from triplane.engines.simulation.reading import read_start
 from triplane.engines.simulation.settings import SimulationSettings
 from triplane.engines.simulation.state import STEP_NAME, Progress, name_of, progress_of
@@ -46,6 +50,9 @@ class SimulationEngine:
         EventType("SimulationLoaded", "The model has read its input.", {"steps": "int: of the whole run", "rows": "map: table → int"}),
         EventType("StepCompleted", "A time step was computed and its rows are stored.", {"step": "int", "rows": "map: table → int"}),
         EventType("RegistrySet", "Tables were registered or deregistered.", {"tables": "list[str]", "all": "bool: nothing is registered"}),
+        EventType("TasksKilled", "The model's process was ended in the middle of a step.", {"tasks": "list[str]: cycle/name"}),
+        EventType("HoldPointSet", "Steps after a point are held.", {"point": "str"}),
+        EventType("StopScheduled", "The run is to stop later.", {"point": "str", "task": "str", "at": "str"}),
         EventType("RepeatingActionsSet", "What is announced after every step was replaced.", {"actions": "list[[str, map]]"}),
         EventType(
             "ModelRestarted", "The model's process was lost; another one goes on from the last checkpoint.",
@@ -122,6 +129,8 @@ class SimulationEngine:
                 step.clear_timer(timer_id)
                 if timer_id == deadlines.TIMER:
                     return self._overdue(state, step)
+                if timer_id == later.STOP_TIMER:
+                    return self._stop(state, StopRun(workflow_id=state.run.workflow_id), step)
                 if timer_id == NEXT_STEP:
                     progress_of(state).due = 0.0
                     return self._advance(state, step)
@@ -140,18 +149,27 @@ class SimulationEngine:
                 return actions.deregister(step, tables)
             case SetRepeatingActions(actions=repeating):
                 return actions.set_repeating(step, repeating)
+            case _ if (refused := refusal(self.name, command)) is not None:
+                raise refused
             case HoldTasks(task_globs=globs):
                 return self._then_advance(state, step, steering.hold(state, step, globs))
-            case ReleaseTasks(task_globs=globs):
-                return self._then_advance(state, step, steering.release(state, step, globs))
-            case TriggerTasks(task_globs=globs):
-                return self._trigger(state, step, globs)
+            case ReleaseTasks(task_globs=globs, forget_hold_point=forgets):
+                return self._then_advance(state, step, steering.release(state, step, globs, forgets))
+            case SetHoldPoint(point=point):
+                later.hold_after(state, step, point)
+                return self._advance(state, step)
+            case TriggerTasks(task_globs=globs, on_resume=on_resume):
+                return self._trigger(state, step, globs, on_resume and state.run.paused)
+            case KillTasks(task_globs=globs):
+                return self._kill(state, step, globs)
+            case ScheduleStop():
+                return later.stop_later(state, step, command)
             case ExposeRun(wire=wire, facts=facts):
                 options = state.detail.options
                 return step.set_detail(options={**options, "faces": {**options.get("faces", {}), wire: facts}})
             case ContinueStep():
                 return None
-        raise NotSupported(f"a simulation has no {command.name.replace('_', ' ')}; its steps can be held, released and triggered")
+        raise NotSupported(f"a simulation has no {command.name.replace('_', ' ')}; its steps can be held, released, triggered and killed")
 
     def _then_advance(self, state: RunState, step: Step, reply: list[str]) -> list[str]:
         self._advance(state, step)
@@ -205,7 +223,7 @@ class SimulationEngine:
             step.emit("WorkflowCompleted", {"output": output})
             step.effect(StopModel(state.run.run_id))
             step.close("completed", output=output)
-        elif state.run.stopping is not None:
+        elif state.run.stopping is not None or 0 < progress.stop_after <= command.step:
             self._cancelled(state, step)
         else:
             if actions.pauses(repeating) and not state.run.paused:
@@ -268,6 +286,7 @@ class SimulationEngine:
         if not progress.loaded or progress.computing:
             return
         number = progress.step + 1
+        later.hold_if_after(progress, number)
         if state.run.paused or number in progress.held or not progress.ready:
             steering.show_waiting(state, step, number)
         elif progress.due > step.now:
@@ -296,16 +315,36 @@ class SimulationEngine:
             self._advance(state, step)
         return paused
 
-    def _trigger(self, state: RunState, step: Step, globs: Sequence[str]) -> list[str]:
+    def _trigger(self, state: RunState, step: Step, globs: Sequence[str], later: bool) -> list[str]:
         progress = progress_of(state)
         number = progress.next_step
         if not any(steering.matches(glob, number, "waiting") for glob in globs):
             raise steering.nothing_to_trigger(state, globs)
-        if not progress.ready or progress.computing:
+        if not later and (not progress.ready or progress.computing):
             raise CannotNow("the step before it is not done yet, or the model is loading; try again")
         progress.held.discard(number)
+        progress.let_go = max(progress.let_go, number)
         step.emit("TasksTriggered", {"tasks": [name_of(number)]})
-        self._compute(state, step, number)
+        if later:
+            self._advance(state, step)
+        else:
+            self._compute(state, step, number)
+        return [name_of(number)]
+
+    def _kill(self, state: RunState, step: Step, globs: Sequence[str]) -> list[str]:
+        """End the model's process in the middle of a step: the step waits to be computed anew by another one."""
+        progress = progress_of(state)
+        number = progress.computing
+        if not number or not any(steering.matches(glob, number, "running") for glob in globs):
+            raise steering.nothing_to_kill(state, globs)
+        step.emit("TasksKilled", {"tasks": [name_of(number)]})
+        if not progress.checkpoints:
+            self._interrupted(state, step, "its process was killed")
+            return [name_of(number)]
+        steering.show_killed(state, step, number)
+        progress.computing, progress.ready = 0, False
+        progress.held.add(number)
+        self._start_model(state, step, progress.step)
         return [name_of(number)]
 
     def _stop(self, state: RunState, command: StopRun, step: Step) -> None:

@@ -22,6 +22,8 @@ class Progress:
         pace_s: the model's own wait between steps. due: when the next step may begin, wall-clock seconds.
         checkpoints: whether the model can be taken up again after its process is gone.
         held: steps that wait until they are released.
+        hold_point: steps after it are held as they come. let_go: the newest step that was released or triggered by hand.
+        stop_after: the run is cancelled when this step is recorded; 0 for none.
         restarts: how often its process was lost, and another one took its place.
         pid: the child's process id, for people.
     """
@@ -35,6 +37,9 @@ class Progress:
     due: float = 0.0
     checkpoints: bool = False
     held: set[int] = field(default_factory=set)
+    hold_point: int | None = None
+    let_go: int = 0
+    stop_after: int = 0
     stop_reason: str | None = None
     restarts: int = 0
     pid: int = 0
@@ -55,6 +60,9 @@ class Progress:
             "due": self.due,
             "checkpoints": self.checkpoints,
             "held": sorted(self.held),
+            "hold_point": self.hold_point,
+            "let_go": self.let_go,
+            "stop_after": self.stop_after,
             "stop_reason": self.stop_reason,
             "restarts": self.restarts,
         }

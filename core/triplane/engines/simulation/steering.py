@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 
 from triplane.engines.base import RunState, Step
 from triplane.engines.simulation.state import KEPT_STEPS, STEP_NAME, key_of, name_of, progress_of
-from triplane.entities import evolve
+from triplane.entities import Job, evolve
 from triplane.errors import LimitReached, NothingMatched, RefusedInput
 
 MAX_HELD = 1_000
@@ -51,13 +51,16 @@ def hold(state: RunState, step: Step, globs: Sequence[str]) -> list[str]:
     return _names(chosen)
 
 
-def release(state: RunState, step: Step, globs: Sequence[str]) -> list[str]:
-    """Release held steps."""
+def release(state: RunState, step: Step, globs: Sequence[str], forgets: bool = False) -> list[str]:
+    """Release held steps; all of them where the hold point is forgotten too."""
     progress = progress_of(state)
-    chosen = {number for number in progress.held if any(matches(glob, number, "waiting") for glob in globs)}
-    if not chosen:
+    chosen = {number for number in progress.held if forgets or any(matches(glob, number, "waiting") for glob in globs)}
+    if not chosen and not forgets:
         raise _nothing(state, globs)
+    if forgets:
+        progress.hold_point = None
     progress.held -= chosen
+    progress.let_go = max(progress.let_go, *chosen, 0)
     step.emit("TasksReleased", {"tasks": _names(chosen)})
     return _names(chosen)
 
@@ -83,6 +86,11 @@ def nothing_to_trigger(state: RunState, globs: Sequence[str]) -> NothingMatched:
     return NothingMatched(f"no waiting step of {state.run.workflow_id!r} matches {', '.join(globs)[:200]}")
 
 
+def nothing_to_kill(state: RunState, globs: Sequence[str]) -> NothingMatched:
+    """The refusal of a kill."""
+    return NothingMatched(f"no step of {state.run.workflow_id!r} that is being computed matches {', '.join(globs)[:200]}")
+
+
 # ---- steps as tasks ------------------------------------------------------------------------------------------------
 
 
@@ -99,13 +107,14 @@ def show_waiting(state: RunState, step: Step, number: int) -> None:
 def show_begun(state: RunState, step: Step, number: int) -> None:
     """Have a step seen as a task that runs, with its job, and let go of old ones."""
     task = state.tasks.get(key_of(number))
+    attempt = 1 if task is None else task.submit_num + 1
     if task is None:
         step.new_task(str(number), STEP_NAME, "running", submit_num=1, detail={"kind": "step"})
     else:
-        step.put_task(evolve(task, state="running", is_held=False, submit_num=1))
+        step.put_task(evolve(task, state="running", is_held=False, submit_num=attempt))
     pid = progress_of(state).pid
     step.new_job(
-        str(number), STEP_NAME, 1, "running",
+        str(number), STEP_NAME, attempt, "running",
         platform="simulation", job_id=str(pid) if pid else "", submitted=step.now, started=step.now,
     )  # fmt: skip
     step.prune_task(key_of(number - KEPT_STEPS))
@@ -113,7 +122,7 @@ def show_begun(state: RunState, step: Step, number: int) -> None:
 
 def show_moved(state: RunState, step: Step, number: int) -> None:
     """Have a step seen in the process that took the place of another."""
-    job = state.jobs.get((*key_of(number), 1))
+    job = _job(state, number)
     if job is not None:
         step.put_job(evolve(job, job_id=str(progress_of(state).pid)))
 
@@ -121,8 +130,22 @@ def show_moved(state: RunState, step: Step, number: int) -> None:
 def show_ended(state: RunState, step: Step, number: int, word: str) -> None:
     """Have a step seen as `succeeded` or `failed`."""
     task = state.tasks.get(key_of(number))
-    job = state.jobs.get((*key_of(number), 1))
+    job = _job(state, number)
     if task is not None:
         step.put_task(evolve(task, state=word))
     if job is not None:
         step.put_job(evolve(job, state=word, finished=step.now))
+
+
+def show_killed(state: RunState, step: Step, number: int) -> None:
+    """Have a step seen as held after its job failed: it is computed anew when it is released."""
+    show_ended(state, step, number, "failed")
+    task = state.tasks.get(key_of(number))
+    if task is not None:
+        step.put_task(evolve(task, state="waiting", is_held=True))
+
+
+def _job(state: RunState, number: int) -> Job | None:
+    """A step's present job."""
+    task = state.tasks.get(key_of(number))
+    return None if task is None else state.jobs.get((*key_of(number), task.submit_num))
