@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import zmq.auth
-from zmq_requests import Endpoint
+from zmq_requests import Endpoint, query
 
 READY_S = 30.0
+START_S = 60.0
+"""A start is answered when its definition is read, which takes a while for a large one."""
 TASK = "1/waits"
 """The task to hold and release: it waits for a job that outlives every measurement."""
 
@@ -83,9 +85,7 @@ class Gateway:
             prepare(self.directory / "data")
         first = free_ports(103)
         self.http_port = first
-        definition = self.directory / "definitions" / "bench"
-        definition.mkdir(parents=True)
-        (definition / "flow.cylc").write_text(GRAPH)
+        self.define("bench", GRAPH)
         config = self.directory / "triplane.toml"
         config.write_text(
             CONFIG.format(directory=self.directory, http=first, websocket=first + 1, first=first + 2, last=first + 101)
@@ -159,10 +159,16 @@ class Gateway:
                 raise RuntimeError(f"waited for {what}; the gateway's log ends:\n{log}")
             time.sleep(0.05)
 
-    def start_graph(self) -> Endpoint:
-        """Start the bench graph, wait until `TASK` is there to be held, and give its face's sockets."""
-        self.http("POST", "/api/workflows", {"workflow_id": "bench", "workflow_type": "graph:bench"})
-        service = self.directory / "cylc-run" / "bench" / ".service"
+    def define(self, name: str, text: str) -> None:
+        """Add a graph to those that can be started by name."""
+        definition = self.directory / "definitions" / name
+        definition.mkdir(parents=True)
+        (definition / "flow.cylc").write_text(text)
+
+    def start_graph(self, name: str = "bench") -> Endpoint:
+        """Start a graph that has `TASK`, wait until that is there to be held, and give its face's sockets."""
+        self.http("POST", "/api/workflows", {"workflow_id": name, "workflow_type": f"graph:{name}"}, START_S)
+        service = self.directory / "cylc-run" / name / ".service"
         self.await_condition("the face's contact file", (service / "contact").exists)
         lines = (service / "contact").read_text().splitlines()
         contact = dict(line.split("=", 1) for line in lines)
@@ -181,12 +187,11 @@ class Gateway:
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
             request = endpoint.connect(context, zmq.REQ)
-            arguments = {"request_string": "query { taskProxies { name } }", "variables": None}
-            request.send(json.dumps({"command": "graphql", "args": arguments, "meta": {}}).encode())
+            request.send(query("query { taskProxies { name } }"))
             return request.recv().decode()
         finally:
             context.destroy(linger=0)
 
-    def stop_graph(self) -> None:
-        """End the bench graph and its endless job."""
-        self.http("POST", "/api/workflows/bench/terminate", {"reason": "the measurement is over"})
+    def stop_graph(self, name: str = "bench") -> None:
+        """End a graph and its endless job."""
+        self.http("POST", f"/api/workflows/{name}/terminate", {"reason": "the measurement is over"})

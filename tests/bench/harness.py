@@ -60,12 +60,13 @@ def percentile(values: list[float], percent: float) -> float:
 class Floor:
     """A floor's server as a child process; `.said` is the JSON line that it prints when it is ready.
 
-    A floor that needs a database gets a path in a temporary directory of its own, which goes with it.
+    A floor that needs a database gets a path in a temporary directory of its own, which goes with it. A part of ours that is
+    measured by itself is started likewise, from its own folder.
     """
 
-    def __init__(self, script: str, *, database: bool = False) -> None:
+    def __init__(self, script: str, *arguments: str, database: bool = False, folder: Path = FLOORS) -> None:
         self.directory = tempfile.TemporaryDirectory(prefix="floor-")
-        command = [sys.executable, str(FLOORS / script)]
+        command = [sys.executable, str(folder / script), *arguments]
         if database:
             command.append(str(Path(self.directory.name) / "floor.db"))
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

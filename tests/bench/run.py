@@ -1,6 +1,6 @@
 """Measure the gateway against floors, limits and peers, interleaved in one run, and write RESULTS.md.
 
-    python tests/bench/run.py [--reps 5] [--seconds 1.2] [--only zmq,http,workflow,…] [--no-results]
+    python tests/bench/run.py [--reps 5] [--seconds 1.2] [--only cylc,http,workflow,…] [--no-results]
 
 Nothing here fails for being slow: the goals are printed beside the ratios, and a reader judges.
 """
@@ -11,13 +11,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
+import cylc_wire
 import graph_tasks
 import http_posts
 import idle_clients
-import mutation_deltas
 import peers_contest
 import restart
 import results
@@ -26,45 +26,12 @@ import store_commits
 import store_growth
 import websockets_load
 import workflow_clients
-import zmq
-import zmq_requests
-from gateway import TASK, Gateway
+from gateway import Gateway
 from harness import Comparison, Conditions, Floor, Measurement
 
-ZMQ_GOAL, POST_GOAL, START_GOAL, WORKFLOW_GOAL, DELTA_GOAL = 0.5, 0.6, 0.4, 0.5, 4.0
+POST_GOAL, START_GOAL, WORKFLOW_GOAL = 0.6, 0.4, 0.5
 CONCURRENCIES = (1, 16, 64)
 RAW_HTTP = "raw HTTP clients"
-
-
-def floor_endpoint(floor: Floor) -> zmq_requests.Endpoint:
-    """A floor's CURVE sockets, with a client key pair of our own; floors admit any."""
-    public, secret = zmq.curve_keypair()
-    said = floor.said
-    return zmq_requests.Endpoint(
-        said["port"], said["server_key"].encode(), public, secret, floor.pid, said.get("publish_port", 0)
-    )
-
-
-@contextmanager
-def bench_graph(gateway: Gateway) -> Iterator[zmq_requests.Endpoint]:
-    endpoint = gateway.start_graph()
-    try:
-        yield endpoint
-    finally:
-        gateway.stop_graph()
-
-
-def zmq_measurements(given: Conditions) -> Iterator[Measurement]:
-    """The smallest request under CURVE, against a blocking echo."""
-    floor = floor_endpoint(given.stack.enter_context(Floor("zmq_echo.py")))
-    ours = given.stack.enter_context(bench_graph(given.stack.enter_context(Gateway())))
-    for clients in CONCURRENCIES:
-        yield Comparison(
-            "ZeroMQ ping_workflow, CURVE, req/s", clients, "rate", ZMQ_GOAL,
-            functools.partial(zmq_requests.measure, floor, clients, given.seconds),
-            functools.partial(zmq_requests.measure, ours, clients, given.seconds),
-            "blocking echo", "raw REQ sockets",
-        )  # fmt: skip
 
 
 def http_measurements(given: Conditions) -> Iterator[Measurement]:
@@ -99,27 +66,11 @@ def workflow_measurements(given: Conditions) -> Iterator[Measurement]:
         )  # fmt: skip
 
 
-def delta_measurements(given: Conditions) -> Iterator[Measurement]:
-    """hold or release over CURVE until its delta is read, against one commit and one PUB message."""
-    floor = floor_endpoint(given.stack.enter_context(Floor("delta.py", database=True)))
-    ours = given.stack.enter_context(bench_graph(given.stack.enter_context(Gateway())))
-    request, is_delta = mutation_deltas.our_request("bench", TASK), mutation_deltas.our_is_delta(TASK)
-    load = mutation_deltas.measure
-    floor_load = (mutation_deltas.floor_request, mutation_deltas.floor_is_delta)
-    yield Comparison(
-        "Mutation to PUB delta, p50", 1, "p50_ms", DELTA_GOAL,
-        functools.partial(load, floor, b"tasks", *floor_load, given.seconds),
-        functools.partial(load, ours, b"task_proxies", request, is_delta, given.seconds),
-        "floor", "raw REQ and SUB sockets",
-    )  # fmt: skip
-
-
 GROUPS: dict[str, tuple[str, Callable[[Conditions], Iterator[Measurement]]]] = {
-    "zmq": ("ZeroMQ requests", zmq_measurements),
+    "cylc": ("The Cylc wire, beside floors and the real scheduler", cylc_wire.measurements),
     "http": ("HTTP requests", http_measurements),
     "workflow": ("Workflow with one activity, beside its floor", workflow_measurements),
     "peers": ("Workflow with one activity, beside Restate and DBOS", peers_contest.measurements),
-    "delta": ("Mutation to delta", delta_measurements),
     "store": ("The store by itself", store_commits.measurements),
     "restart": ("kill -9 under load", restart.measurements),
     "size": ("A large store beside a small one", store_growth.measurements),

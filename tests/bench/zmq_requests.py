@@ -7,10 +7,22 @@ from dataclasses import dataclass
 import zmq
 from harness import Sample, cpu_s
 
-SMALLEST_REQUEST = json.dumps(
-    {"command": "ping_workflow", "args": {}, "meta": {"prog": "ping", "host": "bench.example.org", "comms_method": "zmq"}}
-).encode()
 TIMEOUT_MS = 10_000
+WARM_ROUNDS = 5
+
+
+def request(command: str, **args: object) -> bytes:
+    """A request as clients send it."""
+    meta = {"prog": command, "host": "bench.example.org", "comms_method": "zmq"}
+    return json.dumps({"command": command, "args": args, "meta": meta}).encode()
+
+
+def query(text: str, **variables: object) -> bytes:
+    """A `graphql` request."""
+    return request("graphql", request_string=text, variables=variables)
+
+
+SMALLEST_REQUEST = request("ping_workflow")
 
 
 @dataclass(frozen=True)
@@ -34,30 +46,31 @@ class Endpoint:
         return socket
 
 
-def measure(endpoint: Endpoint, clients: int, seconds: float) -> Sample:
-    """Requests per second of `clients` sockets together; connecting and the first five requests are not timed."""
+def measure(endpoint: Endpoint, body: bytes, clients: int, seconds: float, warm_rounds: int = WARM_ROUNDS) -> Sample:
+    """Requests per second of `clients` sockets together; connecting and the first `warm_rounds` requests of each are not timed."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
         sockets = [endpoint.connect(context, zmq.REQ) for _ in range(clients)]
-        for socket in sockets:
-            for _ in range(5):
-                socket.send(SMALLEST_REQUEST)
+        for _ in range(warm_rounds):
+            for socket in sockets:
+                socket.send(body)
+            for socket in sockets:
                 reply = socket.recv()
-                if b'"error"' in reply:
-                    raise RuntimeError(f"the smallest request was refused: {reply!r}")
-        return _loop(sockets, endpoint.pid, seconds)
+                if reply.startswith((b'{"error"', b'{"data": null', b'{"data":null')):
+                    raise RuntimeError(f"a request was refused: {reply[:500]!r}")
+        return _loop(sockets, body, endpoint.pid, seconds)
     finally:
         context.destroy(linger=0)
 
 
-def _loop(sockets: list["zmq.Socket[bytes]"], pid: int, seconds: float) -> Sample:
+def _loop(sockets: list["zmq.Socket[bytes]"], body: bytes, pid: int, seconds: float) -> Sample:
     poller, sent, latencies, now = zmq.Poller(), {}, [], time.perf_counter
     for socket in sockets:
         poller.register(socket, zmq.POLLIN)
     cpu, start = cpu_s(pid), now()
     for socket in sockets:
         sent[socket] = now()
-        socket.send(SMALLEST_REQUEST)
+        socket.send(body)
     end = start + seconds
     if len(sockets) == 1:
         # A poll before each receive would be a large part of one round trip.
@@ -66,7 +79,7 @@ def _loop(sockets: list["zmq.Socket[bytes]"], pid: int, seconds: float) -> Sampl
             socket.recv()
             latencies.append(now() - sent[socket])
             sent[socket] = now()
-            socket.send(SMALLEST_REQUEST)
+            socket.send(body)
     else:
         while now() < end:
             ready = poller.poll(TIMEOUT_MS)
@@ -77,5 +90,5 @@ def _loop(sockets: list["zmq.Socket[bytes]"], pid: int, seconds: float) -> Sampl
                 received = now()
                 latencies.append(received - sent[socket])
                 sent[socket] = received
-                socket.send(SMALLEST_REQUEST)
+                socket.send(body)
     return Sample.of(latencies, now() - start, cpu_s(pid) - cpu)

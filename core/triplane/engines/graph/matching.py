@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from operator import attrgetter
 
 from triplane.engines.base import RunState
 from triplane.engines.graph.plan import Plan
@@ -54,13 +55,19 @@ def parse_pattern(text: str) -> Pattern:
 
 def match_active(state: RunState, pool: Pool, patterns: Iterable[Pattern]) -> dict[TaskKey, Task]:
     """The run's tasks that are not complete and match any pattern, in creation order."""
-    tasks = {key: state.tasks[key] for key in pool.active}
     found: set[TaskKey] = set()
+    others: list[Pattern] = []
     for pattern in patterns:
         exact = pattern.exact_in(pool.plan)
-        if exact is not None and exact in tasks:
+        if exact is not None and exact in pool.active:
             found.add(exact)
-            continue
+        else:
+            others.append(pattern)
+    if not others:
+        # Most commands name their tasks: these are looked up, however many others the run has.
+        return {task.key: task for task in sorted((state.tasks[key] for key in found), key=attrgetter("seq"))}
+    tasks = {key: state.tasks[key] for key in pool.active}
+    for pattern in others:
         exact_cycle = _canonical(pool.plan, pattern.cycle)
         cycles = _cycles_with(tasks.values(), pattern.cycle_state) if pattern.cycle_state else None
         found.update(
