@@ -16,6 +16,7 @@ from triplane_control.presenting import print_event, print_runs, print_submissio
 
 app = App(name="control", help="Start and steer workflows on a running gateway.")
 app.command("triplane_control.tabulating:tables", name="tables")
+app.command("triplane_control.keys:app", name="keys")
 app.command("triplane_control.demo:demo", name="demo", help="Start an example of each engine, and print what to try on each wire.")
 
 WorkflowIdArgument = Annotated[str, Parameter(name="ID", help="The workflow's id, as `triplane list` shows it.")]

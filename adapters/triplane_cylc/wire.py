@@ -18,6 +18,7 @@ from triplane.gateway import Gateway
 from triplane_cylc.config import CylcConfig
 from triplane_cylc.faces.builder import FaceBuilder, Site
 from triplane_cylc.faces.contact import DEFAULT_SSH_COMMAND, this_host, this_process
+from triplane_cylc.faces.keyring import FaceKeyring
 from triplane_cylc.faces.manager import FaceManager
 from triplane_cylc.relay_program import write_relay
 from triplane_cylc.tracking import SshTracking, ZmqTracking
@@ -42,6 +43,8 @@ class CylcWire:
         self._connection: Connection | None = None
         self._site: Site | None = None
         self._web: WebListener | None = None
+        self._gateway: Gateway | None = None
+        self._keyring: FaceKeyring | None = None
 
     async def start(self, gateway: Gateway, config: CylcConfig) -> None:
         """Open faces for what runs already, and follow the core for what is to come.
@@ -89,6 +92,8 @@ class CylcWire:
         # Jobs may need a face while the others are still being opened.
         gateway.offer_tracking(ZmqTracking(self._manager, self._site.owner))
         gateway.offer_tracking(SshTracking(self._manager, self._site.owner))
+        self._gateway, self._keyring = gateway, FaceKeyring(self._manager, builder)
+        gateway.offer_keys(self._keyring)
         try:
             await self._manager.start()
             if config.http_port:
@@ -113,6 +118,9 @@ class CylcWire:
 
     async def stop(self, deadline: float) -> None:
         """Take every face away, contact files first, within `deadline` seconds."""
+        if self._keyring is not None and self._gateway is not None:
+            self._gateway.withdraw_keys(self._keyring)
+            self._keyring = None
         if self._web is not None:
             await self._web.stop()
             self._web = None

@@ -119,6 +119,7 @@ def assemble(
         bridges=bridges_for(config),
         on_broken=on_broken,
     )
+    gateway.keys.on_rotated = jobs.renew
     return House(gateway, jobs)
 
 

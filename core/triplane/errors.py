@@ -197,6 +197,12 @@ class WorkerNotRegistered(NotFound):
     code = "worker_not_registered"
 
 
+class KeyNotFound(NotFound):
+    """The run has issued no key to that target."""
+
+    code = "key_not_found"
+
+
 class DefinitionNotFound(NotFound):
     """No graph or simulation of that name is in `[definitions] directories`."""
 
@@ -369,7 +375,7 @@ ALL_ERRORS: tuple[type[GatewayError], ...] = (
     UpdateRejected,
     Unauthenticated, NotAllowed,
     NotFound, NamespaceNotFound, WorkflowNotFound, RunNotFound, ScheduleNotFound, TaskNotFound, StreamNotFound,
-    WorkerNotRegistered, DefinitionNotFound,
+    WorkerNotRegistered, KeyNotFound, DefinitionNotFound,
     Conflict, WorkflowExists, ScheduleExists,
     NamespaceExists, NamespaceProtected,
     RunClosed, RunNotClosed, NotCurrentRun, RequestIdReused, StreamClosed, LeaseLost, AlreadyOwned,

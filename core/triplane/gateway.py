@@ -18,6 +18,7 @@ from triplane.connection import Connection
 from triplane.engines.base import Engine
 from triplane.errors import GatewayError, LimitReached, NotAllowed, ShuttingDown, Unauthenticated
 from triplane.jobs.tracking import TrackingMethod
+from triplane.keyrings import KeyDesk, Keyring
 from triplane.limits import ConnectionCounts, Limits, TokenBucket
 from triplane.queries import ALL_QUERIES
 from triplane.reads import Reads
@@ -47,7 +48,7 @@ class Gateway:
 
     Attributes:
         settings: the whole config, for adapters that need a fixed key of another section (`jobs.run_dir`).
-        bus, reads: the core's own; adapters use connections.
+        bus, reads, keys: the core's own; adapters use connections.
         tally, alarms, disk, reloads, loop_lag_s: what `/metrics` shows beside the figures of the bus.
     """
 
@@ -82,7 +83,8 @@ class Gateway:
                 engine.definitions = definitions
         advisers = [service for service in services if isinstance(service, StartAdviser)]
         starter = Starter(self.namespaces, definition_directories, engine_settings or {}, advisers, definitions=definitions)
-        services = [*services, Visibility(definitions)]
+        self.keys = KeyDesk()
+        services = [*services, Visibility(definitions), self.keys]
         self.bus = Bus(store, self.clock, engines, services, starter, on_broken or self._broken)
         self.reads = Reads(store, self.bus.runs, self.namespaces, self.clock, definitions, bridges or Bridges())
         self.bus.on_rows = self.reads.pages.committed
@@ -140,6 +142,14 @@ class Gateway:
     def offer_tracking(self, method: TrackingMethod) -> None:
         """Offer a way in which jobs can report; platforms choose it by name."""
         self._tracking[method.name] = method
+
+    def offer_keys(self, keyring: Keyring) -> None:
+        """Offer the keys that the wire issues for runs, for operators to look at and to change."""
+        self.keys.keyrings.append(keyring)
+
+    def withdraw_keys(self, keyring: Keyring) -> None:
+        """The wire stops; its keys cannot be changed any more."""
+        self.keys.keyrings.remove(keyring)
 
     @property
     def tracking(self) -> Mapping[str, TrackingMethod]:

@@ -16,6 +16,7 @@ import zmq
 
 from triplane.connection import Connection
 from triplane.entities import Run, RunDetail
+from triplane.errors import CannotNow
 from triplane.gateway import Gateway
 from triplane.queries import DescribeRun, RunView
 from triplane_cylc.datastore import FaceIdentity
@@ -30,6 +31,7 @@ from triplane_cylc.transport.ports import PortRange
 from triplane_cylc.transport.sockets import FaceSockets
 
 SETTLE_S: Final = 1.0
+KEYS_ROTATED: Final = "the keys of the run are new"
 
 
 class RunEnded(Exception):
@@ -111,7 +113,7 @@ class FaceBuilder:
         """
         self.view(run)
         directory = await self.directory(run)
-        keys = await asyncio.to_thread(_keys_for, directory)
+        keys = await asyncio.to_thread(keys_for, directory)
         face = Face(self._gateway, run, directory, keys)
         try:
             await self._open_sockets(face)
@@ -155,6 +157,34 @@ class FaceBuilder:
             raise RunEnded(view.run)
         return view
 
+    async def renew(self, face: Face, keys: FaceKeys) -> None:
+        """Serve a face with other keys: on disk first, then at the door, then on sockets of their own at the same ports.
+
+        The contact file stays; it is written again only where the ports could not be had back.
+
+        Raises:
+            NoFreePort, OSError: the old keys are no longer good; the face serves nobody until it is opened again.
+        """
+        await asyncio.to_thread(face.directory.write_keys, keys)
+        sockets = face.sockets
+        if sockets is None:
+            return
+        ports = (sockets.port, sockets.publish_port)
+        is_new_server = keys.server != face.keys.server
+        if is_new_server:
+            await sockets.settle(SETTLE_S)
+            # Consumers that keep a connection look for the contact file when they hear this, and find the new keys beside it.
+            face.publish_shutdown(KEYS_ROTATED)
+        face.replace_keys(keys, self._doorkeeper)
+        if is_new_server:
+            await sockets.reopen(keys.server, self.site.ports)
+        else:
+            await sockets.cut_subscribers(self.site.ports)
+        if (sockets.port, sockets.publish_port) != ports:
+            identity = self._identity(face)
+            await asyncio.to_thread(face.directory.remember_ports, sockets.port, sockets.publish_port)
+            await asyncio.to_thread(face.directory.write_contact, self._contact(face, identity))
+
     def _identity(self, face: Face) -> FaceIdentity:
         assert face.sockets is not None
         return FaceIdentity(
@@ -185,8 +215,11 @@ class FaceBuilder:
         """A new pair of keys for the jobs of an install target; its public half is on disk for the next start of the gateway.
 
         Raises:
+            CannotNow: the target was shut out.
             OSError
         """
+        if target in face.keys.revoked:
+            raise CannotNow(f"the key of {target!r} was revoked; `triplane keys rotate {face.run.workflow_id}` lets it have one again")
         pair = KeyPair.generate()
         face.issue(target, pair, access, self._doorkeeper)
         await asyncio.to_thread(face.directory.write_keys, face.keys)
@@ -198,7 +231,7 @@ class FaceBuilder:
         face.directory.remember_ports(face.sockets.port, face.sockets.publish_port)
 
 
-def _keys_for(directory: FaceDirectory) -> FaceKeys:
+def keys_for(directory: FaceDirectory) -> FaceKeys:
     """The keys that this run had before a restart, or new ones: those of an earlier run open nothing any more."""
     keys = directory.load_keys()
     if keys is None:

@@ -26,6 +26,8 @@ from triplane_cylc.faces.mark import MAX_MARK_CHARS, BadMark, Mark, parse_mark
 from triplane_cylc.faces.past import write_past
 
 STAGING_PREFIX: Final = ".triplane-"
+REVOKED: Final = "triplane-revoked"
+"""Beside the keys: the install targets that get none, one a line."""
 _PRIVATE: Final = 0o600
 _PUBLIC: Final = 0o644
 _CLIENT_KEY: Final = "client_{}.key"
@@ -77,18 +79,32 @@ class FaceDirectory:
     def load_keys(self) -> FaceKeys | None:
         """The keys written here before, or None where they are missing or unreadable."""
         try:
+            revoked = self._revoked()
             server = read_pair(_read(self.service / "server.key_secret"))
             client = read_pair(_read(self.service / "client.key_secret"))
+            shown = read_public(_read(self.service / "server.key"))
             allowed = {
                 file.name[len("client_") : -len(".key")]: read_public(_read(file))
                 for file in sorted((self.service / "client_public_keys").glob(_CLIENT_KEY.format("*")))
             }
         except (OSError, UnicodeDecodeError, BadCertificate):
             return None
-        # A server certificate that no longer matches was written by somebody else (T12): issue new keys.
-        if allowed.get("localhost") != client.public:
+        allowed = {target: public for target, public in allowed.items() if target not in revoked}
+        # Certificates that do not match were written by somebody else (T12), or we ended in the middle: issue new keys.
+        if shown != server.public or ("localhost" not in revoked and allowed.get("localhost") != client.public):
             return None
-        return FaceKeys(server=server, client=client, allowed=allowed)
+        return FaceKeys(server=server, client=client, allowed=allowed, revoked=revoked)
+
+    def key_times(self) -> dict[str, float]:
+        """When the key of each install target was written, wall-clock seconds."""
+        files = (self.service / "client_public_keys").glob(_CLIENT_KEY.format("*"))
+        return {file.name[len("client_") : -len(".key")]: file.stat().st_mtime for file in files}
+
+    def _revoked(self) -> frozenset[str]:
+        try:
+            return frozenset(_read(self.service / REVOKED).split())
+        except FileNotFoundError:
+            return frozenset()
 
     def drop_keys(self) -> None:
         """Make sure that the keys written here are never loaded again."""
@@ -97,7 +113,12 @@ class FaceDirectory:
             _sync_directory(self.service)
 
     def write_keys(self, keys: FaceKeys) -> None:
-        """Write all certificates and drop those of install targets that are no longer allowed."""
+        """Write what is new of the certificates, and drop those of install targets that are no longer allowed.
+
+        Ending in the middle does no harm: what is revoked is so first, and files that do not match are never loaded.
+        """
+        if keys.revoked != self._revoked():
+            _write(self.service / REVOKED, "".join(f"{target}\n" for target in sorted(keys.revoked)), _PRIVATE)
         allowed_dir = self.service / "client_public_keys"
         allowed_dir.mkdir(mode=0o755, exist_ok=True)
         wanted = {_CLIENT_KEY.format(target): public for target, public in keys.allowed.items()}
@@ -105,10 +126,10 @@ class FaceDirectory:
             if stale.name not in wanted:
                 stale.unlink()
         for name, public in wanted.items():
-            _write(allowed_dir / name, certificate(public), _PRIVATE)
-        _write(self.service / "server.key_secret", certificate(keys.server.public, keys.server.secret), _PRIVATE)
-        _write(self.service / "client.key_secret", certificate(keys.client.public, keys.client.secret), _PRIVATE)
-        _write(self.service / "server.key", certificate(keys.server.public), _PRIVATE)
+            _write_new(allowed_dir / name, certificate(public))
+        _write_new(self.service / "server.key_secret", certificate(keys.server.public, keys.server.secret))
+        _write_new(self.service / "client.key_secret", certificate(keys.client.public, keys.client.secret))
+        _write_new(self.service / "server.key", certificate(keys.server.public))
 
     def write_definition(self, definition: str | None, real: bool) -> None:
         """Write `flow.cylc` (a stub, or with `real` the definition) and the record of the definition.
@@ -259,6 +280,14 @@ def _write(path: Path, text: str, mode: int) -> None:
             staging.unlink()
         raise
     _sync_directory(path.parent)
+
+
+def _write_new(path: Path, text: str) -> None:
+    """Replace a certificate unless it is this one: its time says since when a key holds."""
+    with suppress(OSError, UnicodeDecodeError):
+        if _read(path) == text:
+            return
+    _write(path, text, _PRIVATE)
 
 
 def _sync_directory(path: Path) -> None:

@@ -101,6 +101,15 @@ class Face:
         self._access[target] = access
         self.admit(doorkeeper)
 
+    def replace_keys(self, keys: FaceKeys, doorkeeper: Doorkeeper) -> None:
+        """Let in the holders of `keys` and nobody else, from this moment on; who is connected already is asked again."""
+        self.keys = keys
+        self._targets = {public.decode("ascii"): target for target, public in keys.allowed.items()}
+        self._access = {target: access for target, access in self._access.items() if target in keys.allowed}
+        for user_id in [user_id for user_id in self._sessions if user_id not in self._targets]:
+            del self._sessions[user_id]
+        self.admit(doorkeeper)
+
     async def show(
         self, view: RunView, identity: FaceIdentity, clock: Callable[[], float], shown: Callable[["Face"], None]
     ) -> None:

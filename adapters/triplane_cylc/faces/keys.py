@@ -4,6 +4,7 @@ The files are ZeroMQ property-language certificates: comment lines, a `metadata`
 section with 40-character z85 keys. Source: contract section 1.2 (cylc-flow 8.5.4, pyzmq certificates).
 """
 
+import hashlib
 import re
 from dataclasses import dataclass, field
 from typing import Final
@@ -36,18 +37,30 @@ class KeyPair:
 class FaceKeys:
     """The keys of one face: the server's pair, the local clients' pair, and whose keys open it.
 
-    `allowed` maps an install target to the public key (z85) issued to it; `localhost` is always there.
+    `allowed` maps an install target to the public key (z85) issued to it; `revoked` are the targets that were shut out and
+    get no other until all keys are made anew. `localhost` is always in one of the two.
     """
 
     server: KeyPair
     client: KeyPair
     allowed: dict[str, bytes]
+    revoked: frozenset[str] = frozenset()
+
+    def without(self, target: str) -> "FaceKeys":
+        """These keys after the one of `target` was revoked."""
+        allowed = {name: public for name, public in self.allowed.items() if name != target}
+        return FaceKeys(self.server, self.client, allowed, self.revoked | {target})
 
     @classmethod
     def generate(cls) -> "FaceKeys":
         """New keys with one install target, `localhost`."""
         client = KeyPair.generate()
         return cls(server=KeyPair.generate(), client=client, allowed={"localhost": client.public})
+
+
+def fingerprint(public: bytes) -> str:
+    """How a public key (z85) is told from others where people look: 16 hexadecimal digits of its SHA-256."""
+    return hashlib.sha256(public).hexdigest()[:16]
 
 
 def certificate(public: bytes, secret: bytes | None = None) -> str:

@@ -5,8 +5,6 @@ on the event loop's thread. Source: architecture, section "Faces".
 """
 
 import asyncio
-import heapq
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final
@@ -18,23 +16,25 @@ import zmq
 from triplane.connection import Connection
 from triplane.deltas import Delta, DeltaFilter, Gap
 from triplane.entities import Run
-from triplane.errors import CannotNow, GatewayError, NamespaceNotFound, SlowConsumer
+from triplane.errors import CannotNow, GatewayError, SlowConsumer
 from triplane.gateway import Gateway
-from triplane.queries import DescribeRun, ListRuns, RunPage
+from triplane.queries import DescribeRun
 from triplane.subscriptions import Subscription
 from triplane_cylc.config import CylcConfig
 from triplane_cylc.faces.builder import FaceBuilder, RunEnded
 from triplane_cylc.faces.directory import FaceDirectory, NotOurDirectory, find_marked
 from triplane_cylc.faces.face import Face
 from triplane_cylc.faces.keys import KeyPair
-from triplane_cylc.faces.policy import Priority, due, is_delayed, is_exposed, priority, shutdown_reason
+from triplane_cylc.faces.line import WaitingLine
+from triplane_cylc.faces.openruns import open_runs
+from triplane_cylc.faces.policy import is_delayed, is_exposed, shutdown_reason
+from triplane_cylc.faces.retention import Retention
 from triplane_cylc.transport.ports import NoFreePort
 
 TICK_S: Final = 0.2
 # How long a run that could not get a face waits before it tries again: ports come free, folders are moved aside.
 RETRY_S: Final = 10.0
 CANNOT_OPEN: Final = (NotOurDirectory, NoFreePort, RunEnded, OSError, zmq.ZMQError, GatewayError)
-_PAGE: Final = 500
 
 log = structlog.get_logger(__name__)
 
@@ -56,12 +56,9 @@ class FaceManager:
         self.faces: dict[str, Face] = {}
         self.without: dict[str, str] = {}
         self.on_shown: set[Callable[[Face], None]] = set()
-        self._line: list[Priority] = []
-        self._waiting: dict[str, Run] = {}
+        self._line = WaitingLine()
         self._is_full = False
-        self._again: dict[str, tuple[float, Run]] = {}
-        self._young: OrderedDict[str, Run] = OrderedDict()
-        self._retained: dict[str, tuple[float, FaceDirectory, bool]] = {}
+        self._retention = Retention(self.lock)
         self._opening: dict[str, asyncio.Task[Face]] = {}
         # A lock lives as long as somebody holds it or waits for it.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -128,17 +125,27 @@ class FaceManager:
         except OSError as exc:
             raise CannotNow(f"no keys for {target!r}: {exc}") from exc
 
+    def open_again(self, face: Face) -> None:
+        """Close a face that cannot go on as it is, and have another one opened for its run."""
+        if self.faces.pop(face.run.run_id, None) is face:
+            self._spawn(self._reopen(face))
+
+    async def _reopen(self, face: Face) -> None:
+        async with self.lock(face.run.workflow_id):
+            await self._builder.close(face, "the run's face is opened again")
+        self._consider(face.run)
+
     async def directory(self, run: Run) -> FaceDirectory | None:
         """The run's directory, made and marked; None where the name is somebody else's or the namespace is not ours."""
         if run.namespace != self.config.namespace:
             return None
-        async with self._lock(run):
+        async with self.lock(run.workflow_id):
             try:
                 directory = await self._builder.directory(run)
             except (NotOurDirectory, OSError) as exc:
                 self._note_without(run, str(exc))
                 return None
-            self._retained.pop(directory.path.name, None)
+            self._retention.in_use(directory.path.name)
             return directory
 
     # ---- following the core ----------------------------------------------------------------------------------------
@@ -190,9 +197,7 @@ class FaceManager:
         self._refresh(face)
 
     def _run_closed(self, run: Run) -> None:
-        self._young.pop(run.run_id, None)
-        self._waiting.pop(run.run_id, None)
-        self._again.pop(run.run_id, None)
+        self._line.leave(run.run_id)
         self.without.pop(run.run_id, None)
         face = self.faces.pop(run.run_id, None)
         if face is not None:
@@ -202,7 +207,7 @@ class FaceManager:
         """Read everything anew after deltas were missed."""
         for face in tuple(self.faces.values()):
             self._refresh(face)
-        for run in self._open_runs():
+        for run in open_runs(self._connection, self.config.namespace):
             self._consider(run)
 
     def _refresh(self, face: Face) -> None:
@@ -216,73 +221,35 @@ class FaceManager:
         else:
             face.refresh(view)
 
-    def _open_runs(self) -> list[Run]:
-        runs: list[Run] = []
-        after: str | None = None
-        while True:
-            query = ListRuns(namespace=self.config.namespace, open=True, limit=_PAGE, after=after)
-            try:
-                page: RunPage = self._connection.query(query)
-            except NamespaceNotFound:
-                # It may be created while we serve; until then there is nothing to show.
-                log.warning("cylc_namespace_not_found", namespace=self.config.namespace, setting="adapters.cylc.namespace")
-                return runs
-            runs += [run for run, _ in page.runs]
-            after = page.next
-            if after is None:
-                return runs
-
     # ---- who gets a face -------------------------------------------------------------------------------------------
 
     def _consider(self, run: Run) -> None:
         """Put a new run into the waiting line, now or when it is old enough."""
         if run.run_id in self.faces or not is_exposed(run, self.config.expose):
             return
-        if is_delayed(run) and due(run, self.config.expose_after_s) > self._gateway.clock.now():
-            # In order of creation, so only the head of this line is ever looked at.
-            self._young[run.run_id] = run
-        else:
-            self._stand_in_line(run)
+        if self._line.put(run, self.config.expose_after_s, self._gateway.clock.now()):
             self._open_waiting()
-
-    def _stand_in_line(self, run: Run) -> None:
-        if run.run_id not in self._waiting:
-            self._waiting[run.run_id] = run
-            heapq.heappush(self._line, priority(run))
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
             now = self._gateway.clock.now()
-            while self._young:
-                run_id, run = next(iter(self._young.items()))
-                if due(run, self.config.expose_after_s) > now:
-                    break
-                del self._young[run_id]
-                self._stand_in_line(run)
-            for run_id, (when, run) in tuple(self._again.items()):
-                if when <= asyncio.get_running_loop().time():
-                    del self._again[run_id]
-                    self._stand_in_line(run)
+            self._line.grow(self.config.expose_after_s, now, asyncio.get_running_loop().time())
             self._open_waiting()
-            await self._remove_old_directories(now)
+            await self._retention.remove_old(now, self.config.face_retention_s)
 
     def _open_waiting(self) -> None:
         """Open faces for the head of the line, at the configured pace, while there is room."""
         now = asyncio.get_running_loop().time()
-        while self._line and now >= self._next_opening and not self._stopping:
-            run_id = self._line[0][-1]
-            if run_id not in self._waiting or run_id in self.faces or run_id in self._opening:
-                heapq.heappop(self._line)
-                self._waiting.pop(run_id, None)
-                continue
-            if not self._has_room_for(self._waiting[run_id]):
-                self._note_full()
-                return
-            self._is_full = False
-            heapq.heappop(self._line)
-            self._next_opening = now + 1.0 / self.config.faces_per_s
-            self._spawn(self._open_quietly(self._waiting.pop(run_id)))
+        while now >= self._next_opening and not self._stopping and (run := self._line.first()) is not None:
+            if run.run_id not in self.faces and run.run_id not in self._opening:
+                if not self._has_room_for(run):
+                    self._note_full()
+                    return
+                self._is_full = False
+                self._next_opening = now + 1.0 / self.config.faces_per_s
+                self._spawn(self._open_quietly(run))
+            self._line.leave(run.run_id)
 
     def _has_room_for(self, run: Run) -> bool:
         """Whether the run may have a face now; a durable run's face is given up for a graph or a simulation."""
@@ -298,12 +265,12 @@ class FaceManager:
 
     async def _give_up(self, face: Face, other: Run) -> None:
         """Take a face from a run that goes on; it waits in line for another."""
-        async with self._lock(face.run):
+        async with self.lock(face.run.workflow_id):
             await self._builder.close(face, f"its face goes to {other.engine} {other.workflow_id}")
         log.warning(
             "cylc_face_given_up", workflow_id=face.run.workflow_id, to=other.workflow_id, setting="adapters.cylc.max_faces"
         )
-        self._stand_in_line(face.run)
+        self._line.stand(face.run)
 
     def _note_full(self) -> None:
         if not self._is_full:
@@ -311,7 +278,7 @@ class FaceManager:
             log.warning(
                 "cylc_faces_all_taken",
                 faces=self.config.max_faces,
-                waiting=len(self._waiting),
+                waiting=len(self._line),
                 advice="raise adapters.cylc.max_faces, and adapters.cylc.ports with it",
             )
 
@@ -329,7 +296,7 @@ class FaceManager:
             self.without.pop(run.run_id, None)
         except CANNOT_OPEN as exc:
             self._note_without(run, str(exc))
-            self._again[run.run_id] = (asyncio.get_running_loop().time() + RETRY_S, run)
+            self._line.try_again(run, asyncio.get_running_loop().time() + RETRY_S)
 
     async def _open(self, run: Run) -> Face:
         """Open the run's face once, however many ask for it at the same time."""
@@ -340,7 +307,7 @@ class FaceManager:
         return await asyncio.shield(task)
 
     async def _open_alone(self, run: Run) -> Face:
-        async with self._lock(run):
+        async with self.lock(run.workflow_id):
             face = self.faces.get(run.run_id)
             if face is not None:
                 return face
@@ -349,9 +316,9 @@ class FaceManager:
             except BaseException as exc:
                 self.faces.pop(run.run_id, None)
                 if isinstance(exc, RunEnded) and exc.directory is not None:
-                    self._retain_of(exc.directory, exc.run)
+                    self._retention.keep_of(exc.directory, exc.run, self._gateway.clock.now())
                 raise
-            self._retained.pop(face.directory.path.name, None)
+            self._retention.in_use(face.directory.path.name)
             self.without.pop(run.run_id, None)
             for tell in tuple(self.on_shown):
                 tell(face)
@@ -364,17 +331,14 @@ class FaceManager:
         self.faces[face.run.run_id] = face
 
     async def _close(self, face: Face, run: Run) -> None:
-        async with self._lock(run):
+        async with self.lock(run.workflow_id):
             await self._builder.close(face, shutdown_reason(run))
-            self._retain_of(face.directory, run)
+            self._retention.keep_of(face.directory, run, self._gateway.clock.now())
             log.info("cylc_face_closed", workflow_id=run.workflow_id, face=face.directory.path.name)
         self._open_waiting()
 
-    def _lock(self, run: Run) -> asyncio.Lock:
+    def lock(self, workflow_id: str) -> asyncio.Lock:
         """One at a time works on a workflow's directory; runs of a chain share it."""
-        return self._lock_of(run.workflow_id)
-
-    def _lock_of(self, workflow_id: str) -> asyncio.Lock:
         lock = self._locks.get(workflow_id)
         if lock is None:
             lock = self._locks[workflow_id] = asyncio.Lock()
@@ -396,20 +360,20 @@ class FaceManager:
 
     async def _adopt(self) -> None:
         """Open the faces that were open before, and clear away what a crash left of those that are over."""
-        open_runs = {run.run_id: run for run in self._open_runs()}
+        still_open = {run.run_id: run for run in open_runs(self._connection, self.config.namespace)}
         marked = await asyncio.to_thread(find_marked, self._builder.site.root, self._builder.site.installation)
         again: list[Run] = []
         for directory in marked:
-            run = open_runs.get(directory.mark.uuid)
+            run = still_open.get(directory.mark.uuid)
             if run is not None and is_exposed(run, self.config.expose) and len(again) < self.config.max_faces:
-                again.append(open_runs.pop(run.run_id))
+                again.append(still_open.pop(run.run_id))
                 continue
             # A contact file without a process behind it is a ghost to every client (T27).
             await asyncio.to_thread(directory.remove_contact)
             if run is None:
                 self._retain_left_over(directory)
         await asyncio.gather(*(self._open_quietly(run) for run in again))
-        for run in open_runs.values():
+        for run in still_open.values():
             self._consider(run)
 
     def _retain_left_over(self, directory: FaceDirectory) -> None:
@@ -417,22 +381,6 @@ class FaceManager:
         mark = directory.mark
         try:
             query = DescribeRun(namespace=mark.namespace, workflow_id=mark.workflow_id, run_id=mark.uuid)
-            self._retain_of(directory, self._connection.query(query).run)
+            self._retention.keep_of(directory, self._connection.query(query).run, self._gateway.clock.now())
         except (GatewayError, ValueError):
-            self._retained[directory.path.name] = (self._gateway.clock.now(), directory, True)
-
-    def _retain_of(self, directory: FaceDirectory, run: Run) -> None:
-        closed = run.closed if run.closed is not None else self._gateway.clock.now()
-        self._retained[directory.path.name] = (closed, directory, run.engine == "graph")
-
-    async def _remove_old_directories(self, now: float) -> None:
-        for name, (closed, directory, keep_files) in tuple(self._retained.items()):
-            if closed + self.config.face_retention_s > now:
-                continue
-            async with self._lock_of(directory.mark.workflow_id):
-                if self._retained.pop(name, None) is None:
-                    continue
-                try:
-                    await asyncio.to_thread(directory.remove, keep_files)
-                except OSError as exc:
-                    log.warning("cylc_directory_not_removed", path=str(directory.path), reason=str(exc))
+            self._retention.keep(directory, self._gateway.clock.now(), keep_files=True)

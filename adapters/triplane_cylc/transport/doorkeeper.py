@@ -101,10 +101,11 @@ class Doorkeeper:
         verdict = self.judge(name, mechanism, frames[6:])
         if verdict.allowed:
             return [_VERSION, request_id, b"200", b"OK", verdict.user_id.encode("ascii"), b""]
-        self._note_denial(name, address, mechanism, verdict.reason)
+        self.note_denial(name, address, mechanism, verdict.reason)
         return [_VERSION, request_id, b"400", verdict.reason.encode("ascii"), b"", b""]
 
-    def _note_denial(self, face: str, address: bytes, mechanism: bytes, reason: str) -> None:
+    def note_denial(self, face: str, address: bytes, mechanism: bytes, reason: str) -> None:
+        """Count somebody who was kept out, and log it, of very many only some."""
         self.denials += 1
         if not self._may_log.take(time.monotonic()):
             self._unlogged += 1

@@ -116,31 +116,58 @@ class FaceSockets:
             elif said[:1] == UNSUBSCRIBED:
                 self._topics.discard(said[1:])
 
-    async def cut_subscribers(self) -> None:
+    async def cut_subscribers(self, ports: PortRange) -> None:
         """Make every subscriber connect and prove its key again, for when a key has been revoked.
 
         Raises:
-            zmq.ZMQError: the port could not be had back within a second; nothing is published until it is.
+            NoFreePort: neither the port nor another one of the range could be had; nothing is published.
         """
         if self._publisher is None:
             return
         self._loop.remove_reader(self._publisher.FD)
         self._publisher.close(linger=0)
         self._publisher = None
+        await self._publish_again(ports)
+
+    async def _publish_again(self, ports: PortRange) -> None:
         self._topics.clear()
         fresh = self._make(zmq.XPUB, PUBLISH_HIGH_WATER)
+        self.publish_port = await self._bind_again(fresh, ports, self.publish_port)
+        self._publisher = fresh
+        self._loop.add_reader(fresh.FD, self._hear_subscribers)
+
+    async def reopen(self, server: KeyPair, ports: PortRange) -> None:
+        """Serve with another key of the server's, on the same ports where they can be had back within a second.
+
+        Every connection is cut; clients that ask with the new key are served as soon as this returns.
+
+        Raises:
+            NoFreePort: the range is used up; both sockets are closed.
+        """
+        self.close()
+        self._server = server
+        self._peers.clear()
+        router = self._make(zmq.ROUTER, REPLY_HIGH_WATER)
+        self.port = await self._bind_again(router, ports, self.port)
+        self._router = router
+        self._loop.add_reader(router.FD, self._serve)
+        self._serve_soon()
+        await self._publish_again(ports)
+
+    async def _bind_again(self, socket: "zmq.Socket[bytes]", ports: PortRange, port: int) -> int:
         # The library gives the port back from a thread of its own, a moment after the close.
-        for attempt in range(REBIND_ATTEMPTS):
+        for _ in range(REBIND_ATTEMPTS):
             try:
-                fresh.bind(f"tcp://*:{self.publish_port}")
-                self._publisher = fresh
-                self._loop.add_reader(fresh.FD, self._hear_subscribers)
-                return
+                socket.bind(f"tcp://*:{port}")
             except zmq.ZMQError:
-                if attempt == REBIND_ATTEMPTS - 1:
-                    fresh.close(linger=0)
-                    raise
                 await asyncio.sleep(REBIND_PAUSE_S)
+            else:
+                return port
+        try:
+            return self._bind(socket, ports, port)
+        except (NoFreePort, zmq.ZMQError):
+            socket.close(linger=0)
+            raise
 
     def close(self) -> None:
         """Close both sockets; replies and deltas already sent get a moment to leave."""
@@ -218,7 +245,7 @@ class FaceSockets:
     def _answer(self, frames: list[bytes], user_id: str) -> None:
         if not self._doorkeeper.is_allowed(self._domain, user_id):
             # Revoked after it connected: as silent as a connection that was never let in.
-            log.warning("cylc_revoked_key_used", face=self._domain)
+            self._doorkeeper.note_denial(self._domain, b"", b"CURVE", "this key was revoked")
             return
         incoming = open_envelope(frames)
         if incoming is None:

@@ -4,6 +4,7 @@ from triplane.commands.base import Access, Command, Query, Request, RunCommand, 
 from triplane.commands.cancelling import CANCELLING_COMMANDS
 from triplane.commands.fleet import FLEET_COMMANDS
 from triplane.commands.graphs import GRAPH_COMMANDS, Broadcast, ReloadRun, ScheduleStop, SendExternalTrigger, SetHoldPoint
+from triplane.commands.keys import KEY_COMMANDS, ListKeys, RevokeKey, RotateKeys
 from triplane.commands.messages import AppendMessage, AwaitUpdate, QueryRun, ReportJob, SignalRun, UpdateRun
 from triplane.commands.models import DescribeAgent
 from triplane.commands.namespaces import (
@@ -46,7 +47,6 @@ from triplane.commands.system import (
     ChildClosed,
     ContinueStep,
     DefinitionRead,
-    ExposeRun,
     FireTimer,
     JobSubmitFailed,
     JobSubmitted,
@@ -88,10 +88,10 @@ ALL_COMMANDS: tuple[type[Command], ...] = (
     StartChildRun, ChildClosed, ExecuteOperation, LeaseTask, ReleaseLease, ChangeStream, FireTimer, ContinueStep, JobSubmitted,
     JobSubmitFailed,
     ApproveUpdate, RejectUpdate, RemoveWorker, *FLEET_COMMANDS, *SESSION_COMMANDS, *CANCELLING_COMMANDS,
-    XtriggerAnswered, DefinitionRead, ModelStarted, ModelStepped, ModelRecorded, ModelFailed, ExposeRun, *SCHEDULE_COMMANDS,
+    XtriggerAnswered, DefinitionRead, ModelStarted, ModelStepped, ModelRecorded, ModelFailed, *SCHEDULE_COMMANDS,
     *PASS_COMMANDS,
     CreateNamespace, UpdateNamespace, DeleteNamespace, SetExternalStorage, ProbeExternalStorage, RetentionPass,
-    DefineSearchAttribute, RemoveSearchAttribute, ArchiveRun, RedriveRun, StopGateway,
+    DefineSearchAttribute, RemoveSearchAttribute, ArchiveRun, RedriveRun, StopGateway, *KEY_COMMANDS,
 )  # fmt: skip
 
 __all__ = [
@@ -99,14 +99,14 @@ __all__ = [
     "Broadcast", "ChangeStream", "ChildClosed", "CloseStream", "Command", "CompleteActivity", "CompleteQuery", "CompleteWorkflowTask",
     "ContinueStep",
     "CreateNamespace", "CreateSchedule", "DefinitionRead", "DefineSearchAttribute", "DeleteNamespace", "DeleteSchedule",
-    "DeregisterTables", "DeregisterWorker", "DescribeAgent", "DuplicatePolicy", "ExecuteOperation", "ExposeRun",
+    "DeregisterTables", "DeregisterWorker", "DescribeAgent", "DuplicatePolicy", "ExecuteOperation",
     "FailActivity", "FailQuery", "FailWorkflowTask", "FireTimer", "HeartbeatActivity", "HeartbeatWorker",
-    "HeartbeatWorkflowTask", "HoldTasks", "JobSubmitFailed", "JobSubmitted", "KillTasks", "LeaseTask", "ModelFailed",
+    "HeartbeatWorkflowTask", "HoldTasks", "JobSubmitFailed", "JobSubmitted", "KillTasks", "LeaseTask", "ListKeys", "ModelFailed",
     "ModelRecorded", "ModelStarted", "ModelStepped", "PauseRun", "PauseSchedule", "PlayRun", "PollTask", "PollTasks",
     "ProbeExternalStorage", "Query", "QueryRun", "ReadStream", "ReadTaskHistory", "RedriveRun", "RegisterTables", "RegisterWorker",
     "RejectUpdate", "ReleaseLease", "ReleaseTasks", "ReloadRun", "RemoveSearchAttribute", "RemoveTasks", "RemoveWorker",
     "ReportJob", "Request",
-    "ResumeRun", "ResumeSchedule", "RetentionPass", "RunCommand", "ScheduleStop", "Scope", "SendExternalTrigger",
+    "ResumeRun", "ResumeSchedule", "RetentionPass", "RevokeKey", "RotateKeys", "RunCommand", "ScheduleStop", "Scope", "SendExternalTrigger",
     "SetExternalStorage", "SetHoldPoint",
     "SetRepeatingActions", "SetTasks", "SignalRun", "StartChildRun", "StartRun", "StopGateway", "StopMode", "StopRun", "TriggerSchedule",
     "TriggerTasks", "UpdateNamespace", "UpdateRun", "UpdateSchedule", "XtriggerAnswered",

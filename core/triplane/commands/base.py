@@ -27,9 +27,9 @@ class Access(StrEnum):
     WRITE = "write"
     """Start and steer runs."""
     END = "end"
-    """End a run, or anything else."""
+    """End a run, or anything else; the keys of runs."""
     ADMIN = "admin"
-    """Namespaces, keys, tokens, the gateway itself."""
+    """Namespaces, tokens, the gateway itself."""
     SYSTEM = "system"
     """Only the core's own timers, effects and services."""
 

@@ -148,12 +148,3 @@ class ModelFailed(SystemCommand):
 
     reason: str
     lost: bool = False
-
-
-class ExposeRun(SystemCommand):
-    """A fact about how a run appears on a wire (its face name), kept in `RunDetail.options["faces"]`."""
-
-    name: ClassVar[str] = "expose_run"
-
-    wire: str
-    facts: dict[str, Any] = Field(default_factory=dict)

@@ -104,6 +104,10 @@ class JobService:
         # Looked for before any wire can start a run, whose source would be here before the run is.
         bus.spawn(self._drop_unused_sources(kept_sources(self._run_dir)), "unused sources")
 
+    def renew(self, run: Run) -> None:
+        """What the run's jobs report with has changed: bring it to the hosts that they run on."""
+        self._bus.spawn(self._sites.renew(run, run.data.get("origin", run.run_id)), "renew job hosts")
+
     def begin(self, tracking: Mapping[str, TrackingMethod]) -> None:
         """Start carrying out effects.
 

@@ -109,6 +109,20 @@ class Sites:
             self._prepared[(run.run_id, name)] = (prepared, platform)
             return prepared
 
+    async def renew(self, run: Run, origin: str) -> None:
+        """What jobs of the run need has changed: prepare it anew, and install it where it was."""
+        platforms = {name: platform for (run_id, name), (_, platform) in self._prepared.items() if run_id == run.run_id}
+        hosts = self._installed.pop(run.run_id, set())
+        for name in platforms:
+            del self._prepared[(run.run_id, name)]
+        for name, platform in platforms.items():
+            try:
+                prepared = await self.prepare(run, name, platform)
+                for host in [host for known, host in hosts if known == name]:
+                    await self.install(run, origin, name, platform, host, prepared)
+            except (GatewayError, SubmissionFailed, Unreachable) as error:
+                log.warning("job_host_not_renewed: %s on %s: %s; its jobs are only polled", run.workflow_id, name, error)
+
     def log_without(self, run: Run, platform: PlatformSettings, error: GatewayError) -> None:
         """Say that jobs of a run cannot report by their platform's method."""
         log.warning("jobs_only_polled: of %s, which cannot report by %s: %s", run.workflow_id, self.method(platform), error)

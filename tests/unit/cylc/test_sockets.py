@@ -159,7 +159,7 @@ async def test_a_subscriber_whose_key_is_revoked_is_cut(gate):
         subscribers[who].subscribe(b"")
         assert await heard(face, subscribers[who])
     gate.doorkeeper.allow("one", frozenset({other.public}))
-    await face.cut_subscribers()
+    await face.cut_subscribers(PORTS)
     await drained(subscribers[client])
     await drained(subscribers[other])
     assert await heard(face, subscribers[other])

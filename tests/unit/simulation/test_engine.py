@@ -4,7 +4,6 @@ import pytest
 
 from triplane.commands import (
     DeregisterTables,
-    ExposeRun,
     HoldTasks,
     PauseRun,
     RegisterTables,
@@ -289,12 +288,6 @@ def test_a_started_run_can_begin_paused():
     run = PureRun({"paused": True})
     run.loaded()
     assert run.effects == [] and run.tasks == {"1": "waiting"} and run.state.run.paused
-
-
-def test_a_face_is_remembered_beside_what_the_starter_asked_for():
-    run = PureRun()
-    run.send(ExposeRun, wire="cylc", facts={"name": "ore"})
-    assert run.state.detail.options["faces"] == {"cylc": {"name": "ore"}} and run.state.detail.options["model"] == "counts"
 
 
 def test_what_a_simulation_does_not_have_is_refused_in_words():

@@ -10,7 +10,7 @@ from triplane.commands.messages import AppendMessage, ReportJob, SignalRun, Upda
 from triplane.commands.passes import CheckActivity, RedispatchRun
 from triplane.commands.runs import PauseRun, ResumeRun, StartRun, StopRun
 from triplane.commands.streams import ChangeStream
-from triplane.commands.system import ChildClosed, ContinueStep, ExposeRun, FireTimer
+from triplane.commands.system import ChildClosed, ContinueStep, FireTimer
 from triplane.commands.tasks import TASK_COMMANDS, HoldTasks, KillTasks, PollTasks, ReleaseTasks, SetTasks, TriggerTasks
 from triplane.commands.workers import (
     CompleteActivity,
@@ -268,14 +268,6 @@ def _continue(turn: Turn, command: ContinueStep) -> None:
     """Durable steps are whole; nothing continues."""
 
 
-def _expose(turn: Turn, command: ExposeRun) -> None:
-    options = dict(turn.state.detail.options)
-    faces = dict(options.get("faces", {}))
-    faces[command.wire] = command.facts
-    options["faces"] = faces
-    turn.step.set_detail(options=options)
-
-
 _HANDLERS: dict[type[RunCommand], Handler] = {
     ReportOnTask: _report,
     LeaseTask: _lease,
@@ -286,7 +278,6 @@ _HANDLERS: dict[type[RunCommand], Handler] = {
     CheckActivity: repairing.check_activity,
     BeginCancellation: cancellation.request,
     ContinueStep: _continue,
-    ExposeRun: _expose,
     SignalRun: updates.signal,
     AppendMessage: messages.append,
     ChangeStream: outputs.change,

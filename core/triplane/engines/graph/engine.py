@@ -22,7 +22,7 @@ from triplane.commands import (
 )
 from triplane.commands.base import Command, RunCommand
 from triplane.commands.graphs import Broadcast, ReloadRun, ScheduleStop, SendExternalTrigger, SetHoldPoint
-from triplane.commands.system import ContinueStep, DefinitionRead, ExposeRun, FireTimer, XtriggerAnswered
+from triplane.commands.system import ContinueStep, DefinitionRead, FireTimer, XtriggerAnswered
 from triplane.effects import KillJob
 from triplane.engines.base import Preparation, RunState, Step
 from triplane.engines.graph import broadcasts, lives, reloading, standing, steering, xtriggers
@@ -179,10 +179,6 @@ class GraphEngine:
                 self._timer(progress, timer_id)
             case ContinueStep():
                 return None
-            case ExposeRun(wire=wire, facts=facts):
-                options = progress.state.detail.options
-                faces = {**options.get("faces", {}), wire: facts}
-                progress.step.set_detail(options={**options, "faces": faces})
             case _:
                 raise NotSupported(f"graph runs have no {command.name}")
         return None

@@ -7,7 +7,6 @@ from pydantic import BaseModel
 
 from triplane.commands import (
     DeregisterTables,
-    ExposeRun,
     HoldTasks,
     KillTasks,
     PauseRun,
@@ -164,9 +163,6 @@ class SimulationEngine:
                 return self._kill(state, step, globs)
             case ScheduleStop():
                 return later.stop_later(state, step, command)
-            case ExposeRun(wire=wire, facts=facts):
-                options = state.detail.options
-                return step.set_detail(options={**options, "faces": {**options.get("faces", {}), wire: facts}})
             case ContinueStep():
                 return None
         raise NotSupported(f"a simulation has no {command.name.replace('_', ' ')}; its steps can be held, released, triggered and killed")
