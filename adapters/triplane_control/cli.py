@@ -17,6 +17,10 @@ from triplane_control.presenting import print_event, print_runs, print_submissio
 app = App(name="control", help="Start and steer workflows on a running gateway.")
 app.command("triplane_control.tabulating:tables", name="tables")
 app.command("triplane_control.keys:app", name="keys")
+app.command("triplane_control.operating:reload", name="reload", help="Have the running gateway read its config again.")
+app.command("triplane_control.operating:audit", name="audit", help="Print who asked for what, and what came of it.")
+app.command("triplane_control.operating:metrics", name="metrics", help="Print the running gateway's metrics.")
+app.command("triplane_control.operating:token", name="token", help="Make, list and revoke bearer tokens.")
 app.command("triplane_control.demo:demo", name="demo", help="Start an example of each engine, and print what to try on each wire.")
 
 WorkflowIdArgument = Annotated[str, Parameter(name="ID", help="The workflow's id, as `triplane list` shows it.")]

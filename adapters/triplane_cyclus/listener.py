@@ -12,6 +12,7 @@ from aiohttp import web
 
 from triplane.adapter import AdapterError
 from triplane.auth import AdapterSelf, Credential, SocketOwner, credential_of
+from triplane.certificates import Certificate
 from triplane.commands.base import WORKFLOW_ID_PATTERN
 from triplane.connection import Connection
 from triplane.deltas import DeltaFilter
@@ -32,7 +33,6 @@ from triplane_cyclus.rendered import RenderedTables
 from triplane_cyclus.resuming import Replay, Resumables
 from triplane_cyclus.session import POLICY_VIOLATION, Session
 from triplane_cyclus.sockets import listening_sockets
-from triplane_cyclus.tls import Certificate
 from triplane_cyclus.visit import CLOSE_S, Visit
 
 log = structlog.get_logger(room="cyclus")
@@ -77,7 +77,7 @@ class Listener:
         """
         self._check_token_names()
         chain = self.config.certificate_file
-        certificate = Certificate(chain, self.config.key_file) if chain is not None else None
+        certificate = Certificate(chain, self.config.key_file, "adapters.cyclus") if chain is not None else None
         listening = listening_sockets(self.config.host, self.config.port)
         own = self._gateway.open_connection("cyclus", "itself", AdapterSelf("cyclus", self.config.namespace))
         self._channels = Channels(own, self._on_echo)
@@ -244,6 +244,7 @@ class Listener:
             after = None
         session = Session(self.config, place, self._on_echo)
         client = Client(connection, session, self.config, request.query.get("status") == "1")
+        connection.on_revoked = lambda reason: client.close(POLICY_VIOLATION, reason)
         self._channels.join(client, self._desk)
         preamble: list[str] = []
         if wanted is not None:

@@ -19,7 +19,7 @@ class DurableAdapter:
 
     def __init__(self) -> None:
         self._listener: Listener | None = None
-        self._host = ""
+        self._host, self._scheme = "", "http"
 
     async def start(self, gateway: Gateway, config: DurableConfig) -> None:
         """Listen on the configured address.
@@ -34,12 +34,15 @@ class DurableAdapter:
         listener = Listener(gateway, config)
         await listener.start()
         self._listener, self._host = listener, config.host
+        self._scheme = "http" if config.certificate_file is None else "https"
 
     def endpoints(self) -> list[str]:
-        return [f"http://{self._host}:{self._listener.port}"] if self._listener is not None else []
+        return [f"{self._scheme}://{self._host}:{self._listener.port}"] if self._listener is not None else []
 
     async def reconfigure(self, config: DurableConfig) -> None:
-        """Nothing of this section changes while serving."""
+        """Its hot keys were changed in place."""
+        if self._listener is not None:
+            self._listener.reconfigured()
 
     async def stop(self, deadline: float) -> None:
         """Answer what waits and close, within `deadline` seconds."""

@@ -9,11 +9,15 @@ class DurableConfig(Section):
     enabled: bool = setting(True, "Whether this wire is served.")
     host: str = setting("127.0.0.1", "Address to listen on; off loopback it needs tokens.")
     port: int = setting(8080, "TCP port; 0 takes a free one.", ge=0, le=65535)
+    certificate_file: ConfigPath | None = setting(
+        None, "A certificate chain (PEM): the wire then speaks TLS (`https://`). A changed file is used for new connections."
+    )
+    key_file: ConfigPath | None = setting(None, "Its private key (PEM), if it is not in the same file.", secret=True)
     allowed_hosts: tuple[str, ...] = setting(
-        (), "Host names that requests may name besides loopback ones and `host`; `*` allows any.", max_length=1_000
+        (), "Host names that requests may name besides loopback ones and `host`; `*` allows any.", reload="hot", max_length=1_000
     )
     allowed_origins: tuple[str, ...] = setting(
-        (), "Origins of web pages that may call, besides loopback ones.", max_length=1_000
+        (), "Origins of web pages that may call, besides loopback ones.", reload="hot", max_length=1_000
     )
     max_body_bytes: int = setting(
         8 * 1024 * 1024, "Largest request body.", unit="bytes", ge=1024, le=1 << 30

@@ -3,11 +3,13 @@
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping
+from ssl import SSLContext
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from triplane.adapter import AdapterError
 from triplane.auth import BearerToken, Credential, LoopbackPeer
+from triplane.certificates import Certificate
 from triplane.connection import Connection
 from triplane.errors import GatewayError
 from triplane.gateway import Gateway
@@ -53,7 +55,7 @@ class Listener:
         """
         server = HttpServer(self._handle, self._refuse, self._config.max_body_bytes)
         try:
-            await server.start(self._config.host, self._config.port)
+            await server.start(self._config.host, self._config.port, self._tls())
         except OSError as error:
             raise AdapterError(
                 f"cannot listen on {self._config.host}:{self._config.port} for HTTP ({error.strerror or error}); "
@@ -61,6 +63,19 @@ class Listener:
             ) from error
         self._server = server
         self.port = server.port
+
+    def _tls(self) -> SSLContext | None:
+        chain, key = self._config.certificate_file, self._config.key_file
+        if chain is None:
+            if key is not None:
+                raise AdapterError("adapters.durable.key_file has no certificate; name one in adapters.durable.certificate_file")
+            return None
+        return Certificate(chain, key, "adapters.durable").context
+
+    def reconfigured(self) -> None:
+        """Keys of its section have changed: what was let in without a second look is looked at again."""
+        self._known_hosts.clear()
+        self._usual.clear()
 
     async def stop(self, deadline: float) -> None:
         """Answer what is in hand, then close."""

@@ -10,6 +10,7 @@ from triplane.administration.figures import Figures
 from triplane.administration.namespaces import Namespaces
 from triplane.administration.repairing import Repair
 from triplane.administration.retention import Retention
+from triplane.administration.tokens import Tokens
 from triplane.auth import Authenticator
 from triplane.bridges import bridges_for
 from triplane.children import Children
@@ -27,6 +28,7 @@ from triplane.jobs.service import JobService, UnknownPlatformParts
 from triplane.limits import Limits
 from triplane.matching import Matching
 from triplane.operations import OperationMap, Operations
+from triplane.reloading.service import Reloading
 from triplane.schedules.service import Scheduling
 from triplane.simulations.service import ModelService
 from triplane.stopping import Stopping
@@ -45,10 +47,11 @@ class PlugIns:
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """A gateway that is not started yet, and the service that must be told when all adapters are."""
+    """A gateway that is not started yet, and the services that must be told when all adapters are."""
 
     gateway: Gateway
     jobs: JobService
+    reloading: Reloading
 
     def begin_jobs(self) -> None:
         """Let jobs be submitted and polled, now that every adapter has offered what it can.
@@ -90,6 +93,7 @@ def assemble(
     matching = Matching(_instance(sections.get("durable"), DurableSettings))
     streams = Streams(_instance(sections.get("durable"), DurableSettings))
     models = ModelService(_instance(sections.get("simulation"), SimulationSettings), config.gateway.data_dir / "simulations")
+    tokens, reloading = Tokens(authenticator), Reloading()
     directories = [str(directory) for directory in config.definitions.directories]
     engine_settings = {**sections, "jobs": config.jobs, "platforms": config.platforms}
     gateway = Gateway(
@@ -110,6 +114,8 @@ def assemble(
             Figures(matching),
             Housekeeping(),
             Stopping(on_stop_asked),
+            tokens,
+            reloading,
         ],
         settings=config,
         authenticator=authenticator,
@@ -120,7 +126,8 @@ def assemble(
         on_broken=on_broken,
     )
     gateway.keys.on_rotated = jobs.renew
-    return House(gateway, jobs)
+    tokens.changed = gateway.check_connections
+    return House(gateway, jobs, reloading)
 
 
 def _served(config: Config) -> frozenset[str]:

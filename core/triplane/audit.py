@@ -4,8 +4,9 @@ from functools import cache
 from typing import Any
 
 from triplane.commands.base import Command
+from triplane.queries import ReadAudit
 from triplane.service import Caller
-from triplane.store.interface import AuditRecord
+from triplane.store.interface import AuditFilter, AuditRecord
 
 
 def audit_record(
@@ -27,9 +28,14 @@ def audit_record(
     )  # fmt: skip
 
 
-_NOT_IN_SUMMARY = frozenset({"namespace", "workflow_id", "run_id", "request_id"})
+_NOT_IN_SUMMARY = frozenset({"namespace", "workflow_id", "run_id", "request_id", "sha256"})
 
 
 @cache
 def _summary_fields(kind: type[Command]) -> tuple[str, ...]:
     return tuple(name for name in kind.model_fields if name not in _NOT_IN_SUMMARY)
+
+
+def audit_filter(query: ReadAudit) -> AuditFilter:
+    """Which records a query is about."""
+    return AuditFilter(**query.model_dump(exclude={"limit"}))

@@ -129,6 +129,7 @@ class TokenEntry:
 
     Attributes:
         sha256: 32 bytes; namespaces: None for all; expires: wall-clock seconds or None.
+        revoked: it lets nobody in; that it is known keeps loopback peers from being let in without any.
     """
 
     name: str
@@ -136,6 +137,14 @@ class TokenEntry:
     roles: frozenset[Role]
     namespaces: frozenset[str] | None = None
     expires: float | None = None
+    revoked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ShownToken:
+    """What is remembered of a token that opened a connection: its SHA-256."""
+
+    sha256: bytes
 
 
 class Authenticator:
@@ -144,14 +153,63 @@ class Authenticator:
     def __init__(self, tokens: Iterable[TokenEntry] = (), local_role: str = "operator", owner_uid: int = 0) -> None:
         if local_role not in LOCAL_ROLES:
             raise ValueError(f"auth.local_role: {local_role!r} is not one of {', '.join(LOCAL_ROLES)}")
-        self._tokens = tuple(tokens)
+        self._configured = tuple(tokens)
+        self._kept: tuple[TokenEntry, ...] = ()
+        self._tokens = self._configured
         self._local_role = local_role
         self._owner_uid = owner_uid
 
     @property
     def has_tokens(self) -> bool:
-        """Whether any token is configured; with none, loopback peers are let in as `local`."""
+        """Whether any token was ever made; with none, loopback peers are let in as `local`."""
         return bool(self._tokens)
+
+    @property
+    def configured(self) -> frozenset[str]:
+        """Names of the tokens of the config."""
+        return frozenset(entry.name for entry in self._configured)
+
+    @property
+    def configured_entries(self) -> tuple[TokenEntry, ...]:
+        """The tokens of the config."""
+        return self._configured
+
+    @property
+    def has_kept(self) -> bool:
+        """Whether commands ever made a token."""
+        return bool(self._kept)
+
+    @property
+    def local_role(self) -> str:
+        """What a loopback peer is while there are no tokens."""
+        return self._local_role
+
+    def configure(self, tokens: Iterable[TokenEntry], local_role: str) -> None:
+        """Put other tokens in the place of those of the config."""
+        if local_role not in LOCAL_ROLES:
+            raise ValueError(f"auth.local_role: {local_role!r} is not one of {', '.join(LOCAL_ROLES)}")
+        self._configured, self._local_role = tuple(tokens), local_role
+        self._tokens = (*self._kept, *self._configured)
+
+    def keep(self, tokens: Iterable[TokenEntry]) -> None:
+        """Put other tokens in the place of those that commands made."""
+        self._kept = tuple(tokens)
+        self._tokens = (*self._kept, *self._configured)
+
+    def next_expiry(self, now: float) -> float | None:
+        """When the next token expires, wall-clock seconds."""
+        return min((entry.expires for entry in self._tokens if entry.expires is not None and entry.expires > now), default=None)
+
+    def remembered(self, credential: Credential) -> "Credential | ShownToken":
+        """What to keep of a credential, to look at it again later: never a secret."""
+        return ShownToken(_digest(credential.token)) if isinstance(credential, BearerToken) else credential
+
+    def again(self, proof: "Credential | ShownToken", now: float) -> Principal | None:
+        """Who is behind what opened a connection, as of now; None for nobody any more."""
+        try:
+            return self._by_digest(proof.sha256, now) if isinstance(proof, ShownToken) else self.authenticate(proof, now)
+        except Unauthenticated:
+            return None
 
     def authenticate(self, credential: Credential, now: float) -> Principal:
         """The principal behind a credential.
@@ -186,17 +244,25 @@ class Authenticator:
         return Principal("local", LOCAL_ROLES[self._local_role], namespaces)
 
     def _by_token(self, token: str, now: float) -> Principal:
-        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        return self._by_digest(_digest(token), now)
+
+    def _by_digest(self, digest: bytes, now: float) -> Principal:
         found: TokenEntry | None = None
         # Every entry is compared, in constant time each, so that timing tells nothing about which one matched.
         for entry in self._tokens:
             if hmac.compare_digest(entry.sha256, digest):
                 found = entry
+        if found is not None and found.revoked:
+            raise Unauthenticated("that token was revoked")
         if found is None:
             raise Unauthenticated("that token is not known here")
         if found.expires is not None and found.expires <= now:
             raise Unauthenticated("that token has expired")
         return Principal(found.name, found.roles, found.namespaces)
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 def authorise(principal: Principal, request: Request, known: frozenset[str]) -> None:
@@ -216,6 +282,11 @@ def authorise(principal: Principal, request: Request, known: frozenset[str]) -> 
             f"{principal.name} may not {kind.name.replace('_', ' ')}: that needs {kind.access.value} access",
             role=",".join(sorted(principal.roles)),
             needs=kind.access.value,
+        )
+    if kind.everywhere and principal.namespaces is not None:
+        raise NotAllowed(
+            f"{principal.name} may not {kind.name.replace('_', ' ')}: that is for those whose token holds in every namespace",
+            needs="every namespace",
         )
     if kind.scope is not Scope.CLUSTER:
         namespace = getattr(request, "namespace", "default")

@@ -1,19 +1,21 @@
 """One client on one wire: the only way into the core, with the principal inside."""
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from triplane.auth import Principal, authorise
 from triplane.commands.base import Access, Command, Query, RunCommand
 from triplane.commands.runs import PlayRun, StartRun
 from triplane.deltas import DeltaFilter
-from triplane.errors import GatewayError, LimitReached, NotAllowed, ShuttingDown
-from triplane.limits import TokenBucket
+from triplane.errors import GatewayError, LimitReached, NotAllowed, ShuttingDown, Unauthenticated
+from triplane.limits import Limits, TokenBucket
 from triplane.queries import RunQuery
 from triplane.service import Caller
 from triplane.subscriptions import Subscription
 
 if TYPE_CHECKING:
+    from triplane.auth import Credential, ShownToken
     from triplane.gateway import Gateway
 
 CONTROL_WIRE = "control"
@@ -24,10 +26,14 @@ class Connection:
     """Authorises, limits, deduplicates and counts everything a client asks; an adapter cannot get around it.
 
     Used on the event loop's thread. Opened by `Gateway.open_connection`.
+
+    Attributes:
+        proof: what is remembered of the credential, to look at it again when credentials change.
+        on_revoked: called with the reason when the connection was ended because of that; a wire then hangs up.
     """
 
-    def __init__(self, gateway: "Gateway", wire: str, peer: str, principal: Principal) -> None:
-        self._gateway, self.wire, self.peer, self.principal = gateway, wire, peer, principal
+    def __init__(self, gateway: "Gateway", wire: str, peer: str, principal: Principal, proof: "Credential | ShownToken") -> None:
+        self._gateway, self.wire, self.peer, self.principal, self.proof = gateway, wire, peer, principal, proof
         self._caller = Caller(wire, principal.name, peer)
         self._limits = gateway.limits
         self._bucket = TokenBucket(self._limits.commands_per_s, self._limits.burst, gateway.clock.monotonic())
@@ -35,6 +41,8 @@ class Connection:
         self._tally = gateway.tally.of(wire)
         self._subscriptions: set[Subscription] = set()
         self.closed = False
+        self.revoked: str | None = None
+        self.on_revoked: Callable[[str], None] | None = None
 
     def submit(self, command: Command) -> "asyncio.Future[Any]":
         """Ask for a change. The future resolves with the reply once the change is on disk; a refusal is its exception.
@@ -100,6 +108,8 @@ class Connection:
     def _admit(self, command: Command) -> None:
         gateway = self._gateway
         self._tally.asked[type(command)] += 1
+        if self.revoked is not None:
+            raise Unauthenticated(self.revoked)
         if self.closed or gateway.draining:
             raise ShuttingDown("the gateway is stopping; try again when it is back")
         authorise(self.principal, command, gateway.known)
@@ -148,6 +158,8 @@ class Connection:
             raise
 
     def _answer(self, query: Query) -> Any:
+        if self.revoked is not None:
+            raise Unauthenticated(self.revoked)
         authorise(self.principal, query, self._gateway.known)
         if self.principal.run_id is not None:
             self._within_its_run(query)
@@ -171,6 +183,8 @@ class Connection:
             LimitReached: too many subscriptions on this connection.
         """
         principal = self.principal
+        if self.revoked is not None:
+            raise Unauthenticated(self.revoked)
         if Access.READ not in principal.allowed:
             raise NotAllowed(f"{principal.name} may not follow runs: that needs read access")
         if principal.namespaces is not None:
@@ -192,10 +206,26 @@ class Connection:
         self._subscriptions.add(subscription)
         return subscription
 
-    async def close(self) -> None:
-        """End it and its subscriptions. Commands on their way are carried out all the same."""
+    def relimit(self, limits: Limits) -> None:
+        """Go by other limits from now on."""
+        self._limits = limits
+        self._bucket.set(limits.commands_per_s, limits.burst)
+
+    def revoke(self, reason: str) -> None:
+        """End it because its credential does not hold any more; whatever is asked of it then is refused with the reason."""
         if self.closed:
             return
+        self.revoked = reason
+        self._end()
+        if self.on_revoked is not None:
+            self.on_revoked(reason)
+
+    async def close(self) -> None:
+        """End it and its subscriptions. Commands on their way are carried out all the same."""
+        if not self.closed:
+            self._end()
+
+    def _end(self) -> None:
         self.closed = True
         for subscription in self._subscriptions:
             subscription.close()

@@ -15,6 +15,15 @@ def authenticator_for(config: Config) -> Authenticator:
     Raises:
         ConfigError: token files that cannot be read or hold no SHA-256.
     """
+    return Authenticator(token_entries(config), config.auth.local_role, os.getuid())
+
+
+def token_entries(config: Config) -> list[TokenEntry]:
+    """The tokens of `[[auth.tokens]]`, their files read.
+
+    Raises:
+        ConfigError: token files that cannot be read or hold no SHA-256.
+    """
     entries: list[TokenEntry] = []
     problems: list[Problem] = []
     for position, token in enumerate(config.auth.tokens):
@@ -32,7 +41,20 @@ def authenticator_for(config: Config) -> Authenticator:
         )
     if problems:
         raise ConfigError(problems)
-    return Authenticator(entries, config.auth.local_role, os.getuid())
+    return entries
+
+
+def stamp_of(config: Config) -> tuple[tuple[int, int], ...]:
+    """What changes when a token's file does: modification time and inode of each; zeros for one that is not there."""
+    return tuple(_stamp(token.sha256_file) for token in config.auth.tokens)
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    try:
+        found = file.stat()
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_ino
 
 
 def _digest(file: Path) -> bytes:

@@ -15,7 +15,8 @@ from triplane.config import Config, ConfigError
 from triplane.credentials import authenticator_for
 from triplane.engines.simulation.settings import SimulationSettings
 from triplane.models.cyclus_native import CyclusSettings, NoEngine, probe
-from triplane.serve import check_reach
+from triplane.serve import has_stored_tokens
+from triplane.serving_rules import check_reach
 from triplane.simulations.environment import child_environment
 from triplane.store.interface import SchemaTooNew, Store, StoreBroken
 from triplane.store.sqlite import open_store
@@ -89,7 +90,8 @@ def owner_of(data_dir: Path) -> int | None:
 
 
 def _credentials(config: Config, adapters: Mapping[str, Any]) -> Iterator[Finding]:
-    for check in (lambda: authenticator_for(config), lambda: check_reach(config, adapters)):
+    has_tokens = bool(config.auth.tokens) or has_stored_tokens(config)
+    for check in (lambda: authenticator_for(config), lambda: check_reach(config, adapters, has_tokens)):
         try:
             check()
         except ConfigError as error:

@@ -316,6 +316,25 @@ class WorkerSession:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredToken:
+    """A bearer token that a command made; only the SHA-256 of its secret is known.
+
+    Attributes:
+        sha256: 32 bytes; namespaces: None for all.
+        created, expires, revoked: wall-clock seconds, None for never.
+    """
+
+    name: str
+    sha256: bytes
+    roles: tuple[str, ...]
+    namespaces: tuple[str, ...] | None
+    created: float
+    created_by: str
+    expires: float | None = None
+    revoked: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Namespace:
     """Isolation and permission scope.
 

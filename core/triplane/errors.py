@@ -148,6 +148,12 @@ class NamespaceNotFound(NotFound):
         super().__init__(f"no namespace {namespace!r}", namespace=namespace)
 
 
+class TokenNotFound(NotFound):
+    """No token has that name."""
+
+    code = "token_not_found"
+
+
 class WorkflowNotFound(NotFound):
     """No workflow has that id in that namespace."""
 
@@ -235,6 +241,12 @@ class ScheduleExists(Conflict):
     """A schedule of that id exists."""
 
     code = "schedule_already_exists"
+
+
+class TokenExists(Conflict):
+    """A token of that name, or of that secret, exists."""
+
+    code = "token_exists"
 
 
 class NamespaceExists(Conflict):
@@ -374,10 +386,10 @@ ALL_ERRORS: tuple[type[GatewayError], ...] = (
     RefusedInput, InvalidFields, UnknownCommand, NotSupported, InvalidDefinition, InvalidTimeRange, NothingMatched, TooLarge,
     UpdateRejected,
     Unauthenticated, NotAllowed,
-    NotFound, NamespaceNotFound, WorkflowNotFound, RunNotFound, ScheduleNotFound, TaskNotFound, StreamNotFound,
+    NotFound, NamespaceNotFound, TokenNotFound, WorkflowNotFound, RunNotFound, ScheduleNotFound, TaskNotFound, StreamNotFound,
     WorkerNotRegistered, KeyNotFound, DefinitionNotFound,
     Conflict, WorkflowExists, ScheduleExists,
-    NamespaceExists, NamespaceProtected,
+    NamespaceExists, NamespaceProtected, TokenExists,
     RunClosed, RunNotClosed, NotCurrentRun, RequestIdReused, StreamClosed, LeaseLost, AlreadyOwned,
     SearchAttributeNotFound, SearchAttributeExists,
     CannotNow, LimitReached, SlowConsumer, StorageFull, CommitFailed, ShuttingDown, TimedOut, NoWorker,

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
+from triplane.administration.tokens import described
 from triplane.audit import audit_record
-from triplane.auth import Authenticator, Credential, Principal
+from triplane.auth import Authenticator, Credential, Principal, ShownToken
 from triplane.bridges import Bridges
 from triplane.bus import Bus
 from triplane.clock import Clock, SystemClock
@@ -94,6 +95,8 @@ class Gateway:
         data_dir = settings.gateway.data_dir if settings is not None else None
         self.disk = DiskWatch(data_dir, LEAST_FREE_BYTES)
         self.reads.metrics = Scrape(self, data_dir).text
+        self.reads.tokens = self._tokens
+        self._looked_at = self.clock.now()
         self.bus.hub.on_cut = self._subscription_cut
         self.bus.on_fault = self._fault
         self.bus.on_refused_commit(self._commits_refused)
@@ -122,7 +125,7 @@ class Gateway:
             raise ShuttingDown("the gateway is stopping; try again when it is back")
         try:
             principal = self.authenticator.authenticate(credential, self.clock.now())
-            return self._open(wire, peer, principal)
+            return self._open(wire, peer, principal, self.authenticator.remembered(credential))
         except Unauthenticated as error:
             self.tally.of(wire).refused[error.code] += 1
             self.alarms.sound("client_not_let_in", f"{peer} on {wire}", reason=error.message)
@@ -132,9 +135,9 @@ class Gateway:
             self.alarms.sound("too_many_connections", f"{peer} on {wire}", error.setting, limit=error.message)
             raise
 
-    def _open(self, wire: str, peer: str, principal: Principal) -> Connection:
+    def _open(self, wire: str, peer: str, principal: Principal, proof: Credential | ShownToken) -> Connection:
         self._counts.enter(principal.name)
-        connection = Connection(self, wire, peer, principal)
+        connection = Connection(self, wire, peer, principal, proof)
         self.tally.of(wire).connections += 1
         self._connections.add(connection)
         return connection
@@ -196,6 +199,33 @@ class Gateway:
         """Connections open now, over all wires."""
         return self._counts.total
 
+    # ---- what may change while serving -----------------------------------------------------------------------------
+
+    def check_connections(self) -> int:
+        """End every connection whose credential does not make it what it is any more; returns how many those were."""
+        now, ended = self.clock.now(), 0
+        for connection in tuple(self._connections):
+            if self.authenticator.again(connection.proof, now) != connection.principal:
+                connection.revoke("the credential that this connection was opened with was revoked, has expired or was changed")
+                ended += 1
+        return ended
+
+    def relimit(self, limits: Limits) -> None:
+        """Put other limits in force, for connections that are open too."""
+        self.limits = limits
+        self._counts.relimit(limits)
+        for connection in self._connections:
+            connection.relimit(limits)
+
+    def _tokens(self) -> list[dict[str, Any]]:
+        listed = [described(token) for token in self._store.tokens.all()]
+        for entry in self.authenticator.configured_entries:
+            listed.append(
+                {"name": entry.name, "roles": sorted(entry.roles), "namespaces": sorted(entry.namespaces) if entry.namespaces else None,
+                 "created": None, "created_by": "", "expires": entry.expires, "revoked": None, "source": "config"}
+            )  # fmt: skip
+        return sorted(listed, key=lambda token: str(token["name"]))
+
     # ---- for whoever runs the gateway ------------------------------------------------------------------------------
 
     async def start(self) -> int:
@@ -229,9 +259,17 @@ class Gateway:
             self.loop_lag_s = max(0.0, loop.time() - before - WATCH_EVERY_S)
             if self.loop_lag_s > LATE_S:
                 self.alarms.sound("loop_late", late_s=round(self.loop_lag_s, 3))
+            self._look_for_expired()
             free = self.disk.free()
             if free is not None and free < LOW_FREE_BYTES:
                 self.alarms.sound("disk_low", free_bytes=free, ready_above_bytes=self.disk.least_bytes)
+
+    def _look_for_expired(self) -> None:
+        now = self.clock.now()
+        expires = self.authenticator.next_expiry(self._looked_at)
+        self._looked_at = now
+        if expires is not None and expires <= now:
+            self.check_connections()
 
     def _subscription_cut(self, owner: str, reason: str) -> None:
         self.alarms.sound("slow_consumer_cut", owner, reason=reason)

@@ -37,6 +37,10 @@ class TokenBucket:
     def __init__(self, rate: float, burst: float, now: float) -> None:
         self._rate, self._burst, self._level, self._last = rate, burst, burst, now
 
+    def set(self, rate: float, burst: float) -> None:
+        """Fill at another rate, up to another level."""
+        self._rate, self._burst = rate, burst
+
     def take(self, now: float) -> bool:
         """Take one token if there is one."""
         level = min(self._burst, self._level + (now - self._last) * self._rate)
@@ -73,6 +77,10 @@ class ConnectionCounts:
             )
         self._by_principal[principal] = mine + 1
         self.total += 1
+
+    def relimit(self, limits: Limits) -> None:
+        """Count by other figures from now on; who is there stays."""
+        self._limits = limits
 
     def leave(self, principal: str) -> None:
         """Count a connection out."""

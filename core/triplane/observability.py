@@ -2,12 +2,23 @@
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 OUR_PACKAGES = ("triplane", "triplane_control", "triplane_cylc", "triplane_durable", "triplane_cyclus")
+
+
+_least = logging.INFO
+
+
+def _drop_below(_logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Loggers keep what they were made with, so the level that may change is looked at for each event."""
+    if LEVELS.get(method, logging.ERROR) < _least:
+        raise structlog.DropEvent
+    return event
 
 
 def configure_logging(level: str = "info", style: str = "auto") -> None:
@@ -17,6 +28,8 @@ def configure_logging(level: str = "info", style: str = "auto") -> None:
         level: the least level written: `debug`, `info`, `warning` or `error`.
         style: `console`, `json`, or `auto` (console on a terminal).
     """
+    global _least
+    _least = LEVELS[level]
     console = style == "console" or (style == "auto" and sys.stderr.isatty())
     before: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -29,8 +42,8 @@ def configure_logging(level: str = "info", style: str = "auto") -> None:
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
     structlog.configure(
-        processors=[*before, *last],
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        processors=[_drop_below, *before, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )

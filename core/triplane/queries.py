@@ -312,12 +312,36 @@ class BridgeTargets(Query):
 
 
 class ReadAudit(Query):
-    """→ list of audit records (dicts), newest first."""
+    """→ list of audit records (dicts), newest first.
+
+    Attributes:
+        principal, command, outcome, wire: only those; outcome is `accepted`, `refused` for any refusal, or the code of one.
+        since, until: wall-clock seconds, the first inside, the last outside.
+        before: only records with a smaller `id`: the last one of the page before, or what it ended with.
+        scan: so many records are looked at; a page that ends early ends with `{"id", "more": True}` to go on before.
+    """
 
     name: ClassVar[str] = "read_audit"
 
     workflow_id: WorkflowId | None = None
+    principal: str | None = Field(default=None, max_length=256)
+    command: str | None = Field(default=None, max_length=128)
+    outcome: str | None = Field(default=None, max_length=128)
+    wire: str | None = Field(default=None, max_length=128)
+    since: float | None = Field(default=None, ge=0)
+    until: float | None = Field(default=None, ge=0)
+    before: int | None = Field(default=None, ge=1)
+    scan: int = Field(default=20_000, ge=1, le=100_000)
     limit: int = Field(default=100, ge=1, le=1_000)
+
+
+class ListTokens(Query):
+    """→ list of {name, roles, namespaces, created, created_by, expires, revoked, source: config or command}, by name."""
+
+    name: ClassVar[str] = "list_tokens"
+    access: ClassVar[Access] = Access.ADMIN
+    scope: ClassVar[Scope] = Scope.CLUSTER
+    everywhere: ClassVar[bool] = True
 
 
 class ReadMetrics(Query):
@@ -330,6 +354,6 @@ class ReadMetrics(Query):
 ALL_QUERIES: tuple[type[Query], ...] = (
     DescribeRun, ListRuns, ListActivities, ListChain, ReadHistory, ListStreams, TableNames, ReadTable, ListWorkers,
     DescribeSchedule, ListSchedules, ReadScheduleHistory, ListNamespaces, DescribeNamespace,
-    ExpiredRuns, BridgeTargets, ReadAudit, ReadMetrics,
+    ExpiredRuns, BridgeTargets, ReadAudit, ReadMetrics, ListTokens,
     FindRuns, CountRuns, ListSearchAttributes,
 )  # fmt: skip

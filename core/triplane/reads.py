@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from triplane.audit import audit_filter
 from triplane.auth import Principal
 from triplane.bridges import Bridges
 from triplane.clock import Clock
@@ -26,6 +27,7 @@ from triplane.queries import (
     ListSchedules,
     ListSearchAttributes,
     ListStreams,
+    ListTokens,
     ListWorkers,
     ReadAudit,
     ReadHistory,
@@ -52,7 +54,7 @@ class Reads:
     """Every query, against the store and the committed views. Synchronous: each is a few indexed reads at most.
 
     Attributes:
-        metrics: makes the answer of `ReadMetrics`; set by the gateway.
+        metrics, tokens: make the answers of `ReadMetrics` and `ListTokens`; set by the gateway.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Reads:
         self._bridges = bridges
         self.pages = TablePages(store)
         self.metrics: Callable[[], str] = str
+        self.tokens: Callable[[], list[dict[str, Any]]] = list
 
     def answer(self, query: Query, principal: Principal) -> Any:
         """The query's value.
@@ -143,10 +146,12 @@ class Reads:
                 return Expiry(space.retention_days, before, tuple(run_ids))
             case BridgeTargets():
                 return self._bridges.targets(query.adapter, query.body, query.signature)
+            case ListTokens():
+                return self.tokens()
             case ReadMetrics():
                 return self.metrics()
             case ReadAudit():
-                return self._store.audit.read(query.namespace, query.workflow_id, query.limit)
+                return self._store.audit.read(audit_filter(query), query.limit)
         raise UnknownCommand(f"nothing here answers {query.name!r}")
 
     def _filter(self, query: RunSearch) -> RunFilter:

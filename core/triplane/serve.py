@@ -3,19 +3,23 @@
 import asyncio
 import resource
 import signal
+import sys
+import termios
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from triplane.adapter import Adapter, AdapterError
 from triplane.assembly import PlugIns, assemble
-from triplane.auth import Authenticator, is_loopback
+from triplane.auth import Authenticator
 from triplane.collecting import Collector
-from triplane.config import Config, ConfigError, Problem
+from triplane.config import Config
 from triplane.credentials import authenticator_for
 from triplane.errors import AlreadyOwned
 from triplane.gateway import Gateway
 from triplane.observability import logger
+from triplane.reloading.reloader import Reloader
+from triplane.serving_rules import check_reach
 from triplane.store.interface import HistoryDamaged, SchemaTooNew, Store, StoreBroken
 from triplane.store.sqlite import open_store
 
@@ -31,13 +35,17 @@ async def serve(
     plug_ins: PlugIns,
     announce: Callable[[str], None],
     stop: asyncio.Event | None = None,
+    read: Callable[[], Config] | None = None,
 ) -> int:
-    """Serve until SIGTERM, SIGINT or SIGHUP (or `stop`), then drain within `gateway.drain_s`.
+    """Serve until SIGTERM or SIGINT (or `stop`, or SIGHUP of a closed terminal), then drain within `gateway.drain_s`.
+
+    Any other SIGHUP reads the config again.
 
     Args:
         plug_ins: what is installed.
         announce: called with one line per wire when it is ready, and a last one for the whole.
         stop: set it to stop; made here if absent.
+        read: reads and validates the config again; None where there is no file to be read.
 
     Returns:
         The exit code: 0 after an ordered stop, 1 if the store failed.
@@ -45,8 +53,8 @@ async def serve(
     Raises:
         CannotServe, ConfigError: something of it cannot be started; what other wires accepted until then is on disk.
     """
-    check_reach(config, plug_ins.adapters)
     authenticator = authenticator_for(config)
+    check_reach(config, plug_ins.adapters, authenticator.has_tokens or has_stored_tokens(config))
     stop = stop or asyncio.Event()
     _stop_on_signals(stop)
     _allow_many_files()
@@ -57,7 +65,7 @@ async def serve(
     except (StoreBroken, SchemaTooNew, OSError) as error:
         raise CannotServe(f"the store in {config.gateway.data_dir} cannot be opened: {error}") from error
     try:
-        return await _serve_from(store, config, plug_ins, authenticator, announce, stop)
+        return await _serve_from(store, config, plug_ins, authenticator, announce, stop, read)
     finally:
         store.close()
 
@@ -69,6 +77,7 @@ async def _serve_from(
     authenticator: Authenticator,
     announce: Callable[[str], None],
     stop: asyncio.Event,
+    read: Callable[[], Config] | None,
 ) -> int:
     failures: list[BaseException] = []
 
@@ -103,6 +112,10 @@ async def _serve_from(
             gateway.part(name, True)
         if not stop.is_set():
             house.begin_jobs()
+            reloader = Reloader(config, read, gateway, plug_ins.adapters, started)
+            house.reloading.reload = reloader.reload
+            gateway.spawn(reloader.watch(), "watch the token files")
+            _reload_on_signal(house.reloading.asked_by_signal, stop)
             # Not before every wire is up: what cannot be served whole must not look as if it were.
             for name in sorted(started):
                 announce(f"{name}: ready at {', '.join(started[name].endpoints()) or 'no address yet'}")
@@ -125,29 +138,16 @@ def in_order(names: Iterable[str], adapters: Mapping[str, Any]) -> list[str]:
     return sorted(names, key=lambda name: getattr(adapters[name], "starts_slowly", False))
 
 
-def check_reach(config: Config, adapters: Mapping[str, Any]) -> None:
-    """Refuse to listen off loopback where nobody has to say who they are.
-
-    An adapter whose wire proves who is there by itself (CURVE keys, socket owners) says so with `authenticates_peers = True`.
-
-    Raises:
-        ConfigError: naming the setting.
-    """
-    problems: list[Problem] = []
-    for name in config.enabled_adapters():
-        host = getattr(config.adapter(name), "host", None)
-        if not isinstance(host, str) or is_loopback(host) or getattr(adapters[name], "authenticates_peers", False):
-            continue
-        if not config.auth.tokens:
-            problems.append(
-                Problem(
-                    f"adapters.{name}.host",
-                    f"listening on {host!r} lets other machines in, and no credentials are configured: "
-                    "add [[auth.tokens]], or listen on 127.0.0.1",
-                )
-            )
-    if problems:
-        raise ConfigError(problems)
+def has_stored_tokens(config: Config) -> bool:
+    """Whether a command made tokens in the data directory before; False where there is no store that can be read."""
+    try:
+        store = open_store(config.gateway.data_dir, readonly=True)
+    except (StoreBroken, SchemaTooNew, OSError):
+        return False
+    try:
+        return bool(store.tokens.all())
+    finally:
+        store.close()
 
 
 async def _drain(gateway: Gateway, started: Mapping[str, Adapter], drain_s: float) -> None:
@@ -176,9 +176,31 @@ async def _within(work: Any, until: float, what: str) -> None:
 def _stop_on_signals(stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        # A closed terminal is a reason to stop in order, unless somebody (nohup, say) wants it ignored.
+        # Until it serves, SIGHUP ends it too: there is nothing yet that could be changed.
         if signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, stop.set)
+
+
+def _reload_on_signal(reload: Callable[[], None], stop: asyncio.Event) -> None:
+    on_terminal = sys.stdin is not None and sys.stdin.isatty()
+
+    def hung_up() -> None:
+        # A closed terminal is a reason to stop in order, unless somebody (nohup, say) wants it ignored.
+        if on_terminal and not _terminal_is_there():
+            stop.set()
+        else:
+            reload()
+
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up)
+
+
+def _terminal_is_there() -> bool:
+    try:
+        termios.tcgetattr(sys.stdin.fileno())
+    except (termios.error, OSError, ValueError):
+        return False
+    return True
 
 
 def _allow_many_files() -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from triplane.store.interface import Store
+from triplane.store.interface import AuditFilter, Store
 
 MANY = 1_000_000
 
@@ -32,7 +32,7 @@ def contents(store: Store) -> dict[str, Any]:
         "contracts": store.contracts.all(),
         "schedules": [(s, store.schedules.events(s.namespace, s.schedule_id, 0, MANY)) for s in store.schedules.all()],
         "namespaces": store.namespaces.all(),
-        "audit": store.audit.read(None, None, MANY),
+        "audit": store.audit.read(AuditFilter(scan=MANY), MANY),
     }
 
 

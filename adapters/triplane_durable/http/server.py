@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Callable
 
 from triplane_durable.http.messages import HttpResponse
@@ -14,6 +15,7 @@ IDLE_S = 75.0
 RECEIVE_S = 60.0
 """How long one request may take to arrive, and one answer to be taken."""
 SWEEP_S = 5.0
+HANDSHAKE_S = 10.0
 MAX_CONNECTIONS = 20_000
 BACKLOG = 1_024
 
@@ -52,14 +54,15 @@ class HttpServer:
         """How many are open."""
         return len(self._connections)
 
-    async def start(self, host: str, port: int) -> None:
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         """Listen.
 
         Raises:
             OSError: the address cannot be bound.
         """
         self._server = await self.loop.create_server(
-            lambda: HttpConnection(self), host, port, reuse_address=True, backlog=BACKLOG
+            lambda: HttpConnection(self), host, port, reuse_address=True, backlog=BACKLOG, ssl=tls,
+            ssl_handshake_timeout=None if tls is None else HANDSHAKE_S,
         )
         self.port = self._server.sockets[0].getsockname()[1]
         self._sweeping = self.loop.call_later(self._sweep_s, self._sweep)

@@ -36,6 +36,18 @@ def read_config(file: Path | None) -> Config:
         ) from error
 
 
+def absolute_file(file: Path | None) -> Path | None:
+    """The config file that is used, found once: what is read again later is the same file.
+
+    Raises:
+        CommandFailure: a file that was named does not exist.
+    """
+    try:
+        return find_file(file, os.environ)
+    except ConfigError as error:
+        raise CommandFailure(str(error), ExitCode.USAGE) from error
+
+
 @app.command
 def check(*, config: ConfigFile = None, as_json: AsJson = False) -> int:
     """Say everything that is wrong with the config, or that nothing is.

@@ -1,12 +1,13 @@
 """`triplane serve`."""
 
 import asyncio
+import os
 from collections.abc import Callable
 
 from triplane.assembly import PlugIns
-from triplane.cli.configuring import ConfigFile, read_config
+from triplane.cli.configuring import ConfigFile, absolute_file, read_config
 from triplane.cli.outcome import CommandFailure, ExitCode
-from triplane.config import Config, ConfigError, load_adapters, load_group
+from triplane.config import Config, ConfigError, load, load_adapters, load_group
 from triplane.observability import configure_logging
 from triplane.serve import CannotServe, serve
 
@@ -17,14 +18,22 @@ def serve_command(*, config: ConfigFile = None) -> int:
     Prints one line per wire when it is ready, and answers `GET /api/ready` on the durable wire from then on. Logs go to standard error.
     A stop answers all that waits, and takes at most `gateway.drain_s` seconds.
     """
-    return run_gateway(read_config(config), _announce)
+    file = absolute_file(config)
+    used = read_config(file)
+    return run_gateway(used, _announce, read=lambda: load(type(used), file, os.environ))
 
 
-def run_gateway(config: Config, announce: Callable[[str], None], plug_ins: PlugIns | None = None) -> int:
+def run_gateway(
+    config: Config,
+    announce: Callable[[str], None],
+    plug_ins: PlugIns | None = None,
+    read: Callable[[], Config] | None = None,
+) -> int:
     """Serve with an event loop of its own; the exit code.
 
     Args:
         plug_ins: everything that is installed if absent.
+        read: reads the config again when it is to be reloaded; None where that cannot be.
 
     Raises:
         CommandFailure: it could not start.
@@ -32,7 +41,7 @@ def run_gateway(config: Config, announce: Callable[[str], None], plug_ins: PlugI
     configure_logging(config.gateway.log_level, config.gateway.log_format)
     try:
         with asyncio.Runner(loop_factory=_loop_factory(config)) as runner:
-            return runner.run(serve(config, plug_ins or installed_plug_ins(), announce))
+            return runner.run(serve(config, plug_ins or installed_plug_ins(), announce, read=read))
     except ConfigError as error:
         lines = "\n".join(f"  {problem}" for problem in error.problems)
         raise CommandFailure(f"the config cannot be used:\n{lines}", ExitCode.USAGE) from error

@@ -17,7 +17,7 @@ from triplane.commands.namespaces import (
 )
 from triplane.commands.operations import ExecuteOperation
 from triplane.commands.passes import PASS_COMMANDS
-from triplane.commands.process import StopGateway
+from triplane.commands.process import ReloadConfig, StopGateway
 from triplane.commands.runs import (
     DeregisterTables,
     DuplicatePolicy,
@@ -57,6 +57,7 @@ from triplane.commands.system import (
     XtriggerAnswered,
 )
 from triplane.commands.tasks import HoldTasks, KillTasks, PollTasks, ReleaseTasks, RemoveTasks, SetTasks, TriggerTasks
+from triplane.commands.tokens import TOKEN_COMMANDS, CreateToken, RevokeToken
 from triplane.commands.visibility import ArchiveRun, DefineSearchAttribute, RedriveRun, RemoveSearchAttribute
 from triplane.commands.workers import (
     ApproveUpdate,
@@ -91,22 +92,23 @@ ALL_COMMANDS: tuple[type[Command], ...] = (
     XtriggerAnswered, DefinitionRead, ModelStarted, ModelStepped, ModelRecorded, ModelFailed, *SCHEDULE_COMMANDS,
     *PASS_COMMANDS,
     CreateNamespace, UpdateNamespace, DeleteNamespace, SetExternalStorage, ProbeExternalStorage, RetentionPass,
-    DefineSearchAttribute, RemoveSearchAttribute, ArchiveRun, RedriveRun, StopGateway, *KEY_COMMANDS,
+    DefineSearchAttribute, RemoveSearchAttribute, ArchiveRun, RedriveRun, StopGateway, ReloadConfig, *TOKEN_COMMANDS, *KEY_COMMANDS,
 )  # fmt: skip
 
 __all__ = [
     "ALL_COMMANDS", "Access", "AppendMessage", "AppendStream", "ApproveUpdate", "ArchiveRun", "AwaitUpdate", "BackfillSchedule",
     "Broadcast", "ChangeStream", "ChildClosed", "CloseStream", "Command", "CompleteActivity", "CompleteQuery", "CompleteWorkflowTask",
     "ContinueStep",
-    "CreateNamespace", "CreateSchedule", "DefinitionRead", "DefineSearchAttribute", "DeleteNamespace", "DeleteSchedule",
+    "CreateNamespace", "CreateSchedule", "CreateToken", "DefinitionRead", "DefineSearchAttribute", "DeleteNamespace", "DeleteSchedule",
     "DeregisterTables", "DeregisterWorker", "DescribeAgent", "DuplicatePolicy", "ExecuteOperation",
     "FailActivity", "FailQuery", "FailWorkflowTask", "FireTimer", "HeartbeatActivity", "HeartbeatWorker",
     "HeartbeatWorkflowTask", "HoldTasks", "JobSubmitFailed", "JobSubmitted", "KillTasks", "LeaseTask", "ListKeys", "ModelFailed",
     "ModelRecorded", "ModelStarted", "ModelStepped", "PauseRun", "PauseSchedule", "PlayRun", "PollTask", "PollTasks",
     "ProbeExternalStorage", "Query", "QueryRun", "ReadStream", "ReadTaskHistory", "RedriveRun", "RegisterTables", "RegisterWorker",
-    "RejectUpdate", "ReleaseLease", "ReleaseTasks", "ReloadRun", "RemoveSearchAttribute", "RemoveTasks", "RemoveWorker",
+    "RejectUpdate", "ReleaseLease", "ReleaseTasks", "ReloadConfig", "ReloadRun", "RemoveSearchAttribute", "RemoveTasks", "RemoveWorker",
     "ReportJob", "Request",
-    "ResumeRun", "ResumeSchedule", "RetentionPass", "RevokeKey", "RotateKeys", "RunCommand", "ScheduleStop", "Scope", "SendExternalTrigger",
+    "ResumeRun", "ResumeSchedule", "RetentionPass", "RevokeKey", "RevokeToken", "RotateKeys", "RunCommand", "ScheduleStop", "Scope",
+    "SendExternalTrigger",
     "SetExternalStorage", "SetHoldPoint",
     "SetRepeatingActions", "SetTasks", "SignalRun", "StartChildRun", "StartRun", "StopGateway", "StopMode", "StopRun", "TriggerSchedule",
     "TriggerTasks", "UpdateNamespace", "UpdateRun", "UpdateSchedule", "XtriggerAnswered",

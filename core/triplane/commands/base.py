@@ -55,6 +55,8 @@ class Request(BaseModel):
     name: ClassVar[str]
     access: ClassVar[Access]
     scope: ClassVar[Scope]
+    everywhere: ClassVar[bool] = False
+    """Only for principals that are not bound to some namespaces: it reaches beyond any of them."""
 
 
 class Command(Request):

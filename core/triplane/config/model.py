@@ -69,12 +69,18 @@ class StoreSection(Section):
 class TokenSettings(Section):
     """`[[auth.tokens]]`: one bearer token."""
 
-    name: str = setting(..., "The principal's name, as histories and the audit log record it.", pattern=r"^[A-Za-z0-9._:@-]{1,128}$")
-    sha256_file: ConfigPath = setting(
-        ..., "File with the token's SHA-256 in hexadecimal; the token itself is stored nowhere.", secret=True, reload="restart"
+    name: str = setting(
+        ..., "The principal's name, as histories and the audit log record it.", reload="hot", pattern=r"^[A-Za-z0-9._:@-]{1,128}$"
     )
-    roles: tuple[Literal["viewer", "worker", "operator", "admin"], ...] = setting(..., "What the principal may do.", min_length=1)
-    namespaces: tuple[str, ...] = setting(("default",), "Where it may do so; `*` is every namespace.", min_length=1, max_length=1_000)
+    sha256_file: ConfigPath = setting(
+        ..., "File with the token's SHA-256 in hexadecimal; the token itself is stored nowhere.", secret=True, reload="hot"
+    )
+    roles: tuple[Literal["viewer", "worker", "operator", "admin"], ...] = setting(
+        ..., "What the principal may do.", reload="hot", min_length=1
+    )
+    namespaces: tuple[str, ...] = setting(
+        ("default",), "Where it may do so; `*` is every namespace.", reload="hot", min_length=1, max_length=1_000
+    )
 
 
 class AuthSection(Section):
@@ -83,8 +89,9 @@ class AuthSection(Section):
     local_role: Literal["viewer", "operator", "admin", "none"] = setting(
         "operator",
         "The role of a loopback peer while no tokens are configured, in `default` (an `admin`: in every namespace); `none` lets nobody in.",
+        reload="hot",
     )
-    tokens: tuple[TokenSettings, ...] = setting((), "Bearer tokens for HTTP and websocket.", max_length=1_000)
+    tokens: tuple[TokenSettings, ...] = setting((), "Bearer tokens for HTTP and websocket.", reload="hot", max_length=1_000)
 
     @field_validator("tokens")
     @classmethod
@@ -118,17 +125,23 @@ DEFAULT_LIMITS = Limits()
 class LimitsSection(Section):
     """`[limits]`: how much clients may ask, so that none harms the others."""
 
-    connections: int = setting(DEFAULT_LIMITS.connections, "Connections open at once, over all wires.", ge=1)
-    connections_per_principal: int = setting(DEFAULT_LIMITS.connections_per_principal, "Connections of one principal open at once.", ge=1)
-    in_flight_per_connection: int = setting(
-        DEFAULT_LIMITS.in_flight_per_connection, "Commands of one connection that wait for their commit.", ge=1
+    connections: int = setting(DEFAULT_LIMITS.connections, "Connections open at once, over all wires.", reload="hot", ge=1)
+    connections_per_principal: int = setting(
+        DEFAULT_LIMITS.connections_per_principal, "Connections of one principal open at once.", reload="hot", ge=1
     )
-    in_flight: int = setting(DEFAULT_LIMITS.in_flight, "Commands of all connections that wait for their commit.", ge=1)
-    commands_per_s: float = setting(DEFAULT_LIMITS.commands_per_s, "Commands of one connection over time.", unit="1/second", gt=0)
-    burst: float = setting(DEFAULT_LIMITS.burst, "Commands of one connection at once.", unit="commands", ge=1)
-    subscription_queue: int = setting(DEFAULT_LIMITS.subscription_queue, "Changes that wait for one subscriber before it is cut.", ge=1)
+    in_flight_per_connection: int = setting(
+        DEFAULT_LIMITS.in_flight_per_connection, "Commands of one connection that wait for their commit.", reload="hot", ge=1
+    )
+    in_flight: int = setting(DEFAULT_LIMITS.in_flight, "Commands of all connections that wait for their commit.", reload="hot", ge=1)
+    commands_per_s: float = setting(
+        DEFAULT_LIMITS.commands_per_s, "Commands of one connection over time.", unit="1/second", reload="hot", gt=0
+    )
+    burst: float = setting(DEFAULT_LIMITS.burst, "Commands of one connection at once.", unit="commands", reload="hot", ge=1)
+    subscription_queue: int = setting(
+        DEFAULT_LIMITS.subscription_queue, "Changes that wait for one subscriber before it is cut.", reload="hot", ge=1
+    )
     subscriptions_per_connection: int = setting(
-        DEFAULT_LIMITS.subscriptions_per_connection, "Subscriptions of one connection at once.", ge=1
+        DEFAULT_LIMITS.subscriptions_per_connection, "Subscriptions of one connection at once.", reload="hot", ge=1
     )
 
 

@@ -17,6 +17,7 @@ from triplane.entities import (
     Run,
     RunDetail,
     SearchAttribute,
+    StoredToken,
     Stream,
     StreamItem,
     Task,
@@ -115,6 +116,7 @@ class Slice:
     sessions: Sequence[WorkerSession] = ()
     removed_sessions: Sequence[tuple[str, str]] = ()
     namespaces: Sequence[Namespace] = ()
+    tokens: Sequence[StoredToken] = ()
     schedules: Sequence[Schedule] = ()
     schedule_events: Sequence[ScheduleEvent] = ()
     forgotten_schedule_events: Sequence[tuple[str, str, int]] = ()
@@ -332,6 +334,12 @@ class NamespaceStore(Protocol):
     def all(self) -> list[Namespace]: ...
 
 
+class TokenStore(Protocol):
+    def all(self) -> list[StoredToken]:
+        """Every token by name, revoked ones too."""
+        ...
+
+
 class ScheduleStore(Protocol):
     """Schedules and their histories."""
 
@@ -407,9 +415,28 @@ class AttributeStore(Protocol):
     def all(self) -> list[SearchAttribute]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which audit records are meant; None is any. `until` is outside; `outcome` `refused` is any but `accepted`."""
+
+    namespace: str | None = None
+    workflow_id: str | None = None
+    principal: str | None = None
+    command: str | None = None
+    outcome: str | None = None
+    wire: str | None = None
+    since: float | None = None
+    until: float | None = None
+    before: int | None = None
+    scan: int = 20_000
+
+
 class AuditStore(Protocol):
-    def read(self, namespace: str | None, workflow_id: str | None, limit: int) -> list[Mapping[str, Any]]:
-        """Newest first."""
+    def read(self, wanted: AuditFilter, limit: int) -> list[Mapping[str, Any]]:
+        """Newest first, as dicts with the fields of `AuditRecord` and `id`.
+
+        Where `wanted.scan` records were looked at without finding enough, the last is `{"id": …, "more": True}`.
+        """
         ...
 
 
@@ -448,6 +475,9 @@ class Store(Protocol):
 
     @property
     def namespaces(self) -> NamespaceStore: ...
+
+    @property
+    def tokens(self) -> TokenStore: ...
 
     @property
     def schedules(self) -> ScheduleStore: ...

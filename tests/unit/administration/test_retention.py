@@ -7,7 +7,7 @@ from triplane.commands import ArchiveRun, RetentionPass, SignalRun, StartRun, St
 from triplane.entities import Run, RunDetail
 from triplane.events import Event
 from triplane.queries import DescribeRun, ExpiredRuns, ListChain, ListRuns
-from triplane.store.interface import Slice
+from triplane.store.interface import AuditFilter, Slice
 from unit.administration.conftest import DAY, House
 
 
@@ -44,7 +44,7 @@ async def test_a_pass_tells_what_became_of_each_run(house: House) -> None:
         old: "pruned", still_open: "run_not_closed", young: "run_not_expired", "nobody": "run_not_found",
     }  # fmt: skip
     assert (reply["processed"], reply["pruned"], reply["skipped"], reply["failed"]) == (4, 1, 3, 0)
-    audited = house.store.audit.read("default", None, 1)[0]
+    audited = house.store.audit.read(AuditFilter("default"), 1)[0]
     assert audited["command"] == "retention_pass"
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from triplane.store.sqlite import open_store
 
-OF_NOBODY = {"schema_versions", "position", "namespaces"}
+OF_NOBODY = {"tokens", "schema_versions", "position", "namespaces"}
 """Tables that hold nothing of a run, nor of a namespace beside itself."""
 
 

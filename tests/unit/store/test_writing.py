@@ -9,7 +9,7 @@ from crash.contents import rows_of
 from triplane.entities import Job, Rows, Run, RunDetail, Task, Timer, Worker, evolve
 from triplane.errors import CommitFailed
 from triplane.events import Event
-from triplane.store.interface import AuditRecord, RequestRecord, Slice
+from triplane.store.interface import AuditFilter, AuditRecord, RequestRecord, Slice
 from triplane.store.sqlite import SqliteStore, open_store
 
 
@@ -175,9 +175,9 @@ def test_the_audit_log_is_read_newest_first_and_by_workflow(store: SqliteStore):
         return AuditRecord(float(n), "durable", "peer", "ann", "default", "start_run", workflow_id, "", f"id-{n}", "accepted", {"n": n})
 
     store.writer.commit([Slice(audit=[record(n, f"flow-{n % 2}")]) for n in range(6)])
-    assert [line["summary"]["n"] for line in store.audit.read(None, None, 3)] == [5, 4, 3]
-    assert [line["time"] for line in store.audit.read("default", "flow-0", 10)] == [4.0, 2.0, 0.0]
-    assert store.audit.read("other", None, 10) == []
+    assert [line["summary"]["n"] for line in store.audit.read(AuditFilter(), 3)] == [5, 4, 3]
+    assert [line["time"] for line in store.audit.read(AuditFilter("default", "flow-0"), 10)] == [4.0, 2.0, 0.0]
+    assert store.audit.read(AuditFilter("other"), 10) == []
 
 
 def test_readers_on_other_threads_see_the_last_commit_while_the_writer_works(store: SqliteStore):

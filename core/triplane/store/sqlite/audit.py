@@ -1,9 +1,9 @@
 """The audit log: one row for each command, in the order they were decided."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from triplane.store.interface import AuditRecord
+from triplane.store.interface import AuditFilter, AuditRecord
 from triplane.store.sqlite.codec import pack, unpack
 from triplane.store.sqlite.connection import Readers
 
@@ -26,27 +26,54 @@ class SqliteAuditStore:
     def __init__(self, readers: Readers) -> None:
         self._readers = readers
 
-    def read(self, namespace: str | None, workflow_id: str | None, limit: int) -> list[Mapping[str, Any]]:
-        """Newest first, as dicts with the fields of `AuditRecord`."""
-        where, parameters = ["1"], []
-        if namespace is not None:
-            where.append("namespace = ?")
-            parameters.append(namespace)
-        if workflow_id is not None:
-            where.append("workflow_id = ?")
-            parameters.append(workflow_id)
-        rows = self._readers.get().execute(
-            "SELECT time, namespace, workflow_id, command, outcome, principal, body FROM audit"
-            f" WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?",
-            (*parameters, limit),
+    def read(self, wanted: AuditFilter, limit: int) -> list[Mapping[str, Any]]:
+        """Newest first, as dicts with the fields of `AuditRecord` and `id`.
+
+        Where `wanted.scan` records were looked at without finding enough, the last is `{"id": …, "more": True}`.
+        """
+        connection = self._readers.get()
+        newest = connection.execute("SELECT coalesce(max(id), 0) FROM audit").get
+        last = newest if wanted.before is None else min(newest, wanted.before - 1)
+        first = max(1, last - wanted.scan + 1)
+        where, parameters = ["id BETWEEN ? AND ?"], [first, last]
+        for condition, value in _conditions(wanted):
+            where.append(condition)
+            parameters.append(value)
+        rows = connection.execute(
+            "SELECT id, time, namespace, workflow_id, command, outcome, principal, body FROM audit"
+            f" WHERE {' AND '.join(where)} ORDER BY id DESC",
+            parameters,
         )
-        return [_record_from(row) for row in rows]
+        found: list[Mapping[str, Any]] = []
+        for row in rows:
+            record = _record_from(row)
+            if wanted.wire in (None, record["wire"]):
+                found.append(record)
+                if len(found) == limit:
+                    return found
+        oldest = connection.execute("SELECT coalesce(min(id), 0) FROM audit").get
+        if first > oldest:
+            found.append({"id": first, "more": True})
+        return found
+
+
+def _conditions(wanted: AuditFilter) -> Iterator[tuple[str, Any]]:
+    columns = ("namespace", "workflow_id", "principal", "command")
+    yield from ((f"{column} = ?", getattr(wanted, column)) for column in columns if getattr(wanted, column) is not None)
+    if wanted.outcome == "refused":
+        yield "outcome != ?", "accepted"
+    elif wanted.outcome is not None:
+        yield "outcome = ?", wanted.outcome
+    if wanted.since is not None:
+        yield "time >= ?", wanted.since
+    if wanted.until is not None:
+        yield "time < ?", wanted.until
 
 
 def _record_from(row: tuple[Any, ...]) -> Mapping[str, Any]:
-    time, namespace, workflow_id, command, outcome, principal, body = row
+    number, time, namespace, workflow_id, command, outcome, principal, body = row
     wire, peer, run_id, request_id, summary = unpack(body)
     return {
-        "time": time, "wire": wire, "peer": peer, "principal": principal, "namespace": namespace, "command": command,
+        "id": number, "time": time, "wire": wire, "peer": peer, "principal": principal, "namespace": namespace, "command": command,
         "workflow_id": workflow_id, "run_id": run_id, "request_id": request_id, "outcome": outcome, "summary": summary,
     }  # fmt: skip

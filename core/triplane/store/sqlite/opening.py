@@ -27,6 +27,7 @@ from triplane.store.sqlite.schedules import SqliteScheduleStore
 from triplane.store.sqlite.sessions import SqliteSessionStore
 from triplane.store.sqlite.streams import SqliteStreamStore
 from triplane.store.sqlite.tables import SqliteTableStore
+from triplane.store.sqlite.tokens import SqliteTokenStore
 from triplane.store.sqlite.workers import SqliteWorkerStore
 from triplane.store.sqlite.writer import SqliteWriter
 
@@ -60,6 +61,7 @@ class SqliteStore:
         self.contracts = SqliteContractStore(self._readers)
         self.sessions = SqliteSessionStore(self._readers)
         self.namespaces = SqliteNamespaceStore(self._readers)
+        self.tokens = SqliteTokenStore(self._readers)
         self.streams = SqliteStreamStore(self._readers)
         self.schedules = SqliteScheduleStore(self._readers, writer)
         self.removals = SqliteRemovalStore(self._readers, writer)

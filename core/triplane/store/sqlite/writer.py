@@ -25,6 +25,7 @@ from triplane.store.sqlite import (
     streams,
     tables,
     tasks,
+    tokens,
     workers,
 )
 from triplane.store.sqlite.connection import meaning_of
@@ -191,6 +192,10 @@ class SqliteWriter:
         self._execute(batch)
         self._write_workers(group)
         self._many(namespaces.UPSERT_NAMESPACE, [namespaces.namespace_row(n) for change in group for n in change.namespaces])
+        changed_tokens = [tokens.token_row(token) for change in group for token in change.tokens]
+        if changed_tokens:
+            self._many(tokens.UPSERT_TOKEN, changed_tokens)
+            self._connection.execute(tokens.FORGET_REVOKED)
         self._many(attributes.UPSERT_ATTRIBUTE, [attributes.attribute_row(a) for change in group for a in change.attributes])
         self._many(attributes.DELETE_ATTRIBUTE, [key for change in group for key in change.removed_attributes])
         self._many(requests.UPSERT_REQUEST, [requests.request_row(c.request) for c in group if c.request is not None])

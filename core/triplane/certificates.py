@@ -1,30 +1,33 @@
-"""The certificate of this wire: read at the start, and again when its files have changed."""
+"""A wire's certificate: read at the start, and again when its files have changed."""
 
 import ssl
 from pathlib import Path
 
-import structlog
-
 from triplane.adapter import AdapterError
+from triplane.observability import logger
 
-log = structlog.get_logger(room="cyclus")
+log = logger("certificates")
 
 
 class Certificate:
     """A TLS context for new connections that follows its files.
 
+    Args:
+        chain, key: PEM files; no `key` where it is in the same file.
+        section: the adapter's, whose keys `certificate_file` and `key_file` messages name.
+
     Raises:
         AdapterError: they cannot be used.
     """
 
-    def __init__(self, chain: Path, key: Path | None) -> None:
-        self._chain, self._key = chain, key
+    def __init__(self, chain: Path, key: Path | None, section: str) -> None:
+        self._chain, self._key, self._section = chain, key, section
         self._seen = self._stamp()
         try:
             self.context = self._load()
         except (OSError, ssl.SSLError) as error:
             raise AdapterError(
-                f"the certificate cannot be used: {error}; see adapters.cyclus.certificate_file and adapters.cyclus.key_file"
+                f"the certificate cannot be used: {error}; see {section}.certificate_file and {section}.key_file"
             ) from error
         self._newest = self.context
         self.context.sni_callback = self._greeted
@@ -49,7 +52,7 @@ class Certificate:
             try:
                 self._newest = self._load()
             except (OSError, ssl.SSLError) as error:
-                log.warning("certificate_not_reloaded", reason=str(error), setting="adapters.cyclus.certificate_file")
+                log.warning("certificate_not_reloaded", reason=str(error), setting=f"{self._section}.certificate_file")
             else:
                 log.info("certificate_reloaded", file=str(self._chain))
         if self._newest is not context:
