@@ -6,7 +6,8 @@ from typing import Any
 from triplane.commands.base import Command
 from triplane.queries import ReadAudit
 from triplane.service import Caller
-from triplane.store.interface import AuditFilter, AuditRecord
+from triplane.store.filters import AuditFilter
+from triplane.store.interface import AuditRecord
 
 
 def audit_record(

@@ -8,7 +8,7 @@ from bench.http_posts import QUERY, START, Post
 from bench.restart import Found, bare_load, rows, verdict
 from bench.store_commits import BareStore
 from bench.stored_runs import EVENTS, TOGETHER, Commands, fill, in_groups
-from triplane.store.interface import AuditFilter
+from triplane.store.filters import AuditFilter
 from triplane.store.sqlite import open_store
 
 WHOLE = ["WorkflowStarted", "ActivityScheduled", "ActivityCompleted", "WorkflowCompleted"]

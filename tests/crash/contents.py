@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from triplane.store.interface import AuditFilter, Store
+from triplane.store.filters import AuditFilter
+from triplane.store.interface import Store
 
 MANY = 1_000_000
 

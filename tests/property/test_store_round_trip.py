@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from crash.contents import rows_of
 from triplane.entities import Job, Namespace, Rows, Run, RunDetail, Task, Timer, Worker
 from triplane.events import Event
-from triplane.store.interface import AuditFilter, AuditRecord, RequestRecord, Slice
+from triplane.store.filters import AuditFilter
+from triplane.store.interface import AuditRecord, RequestRecord, Slice
 from triplane.store.sqlite import open_store
 from triplane.store.sqlite.codec import pack, unpack
 

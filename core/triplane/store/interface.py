@@ -29,6 +29,7 @@ from triplane.entities import (
 from triplane.events import Event
 from triplane.queries import RunCount, RunPage
 from triplane.schedules.entities import Schedule, ScheduleEvent, SchedulePage
+from triplane.store.filters import AuditFilter
 from triplane.streams.log import Outcome as StreamOutcome
 from triplane.values import value
 from triplane.visibility.expressions import Search
@@ -413,22 +414,6 @@ class AttributeStore(Protocol):
     """Definitions of search attributes."""
 
     def all(self) -> list[SearchAttribute]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class AuditFilter:
-    """Which audit records are meant; None is any. `until` is outside; `outcome` `refused` is any but `accepted`."""
-
-    namespace: str | None = None
-    workflow_id: str | None = None
-    principal: str | None = None
-    command: str | None = None
-    outcome: str | None = None
-    wire: str | None = None
-    since: float | None = None
-    until: float | None = None
-    before: int | None = None
-    scan: int = 20_000
 
 
 class AuditStore(Protocol):

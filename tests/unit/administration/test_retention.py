@@ -7,7 +7,8 @@ from triplane.commands import ArchiveRun, RetentionPass, SignalRun, StartRun, St
 from triplane.entities import Run, RunDetail
 from triplane.events import Event
 from triplane.queries import DescribeRun, ExpiredRuns, ListChain, ListRuns
-from triplane.store.interface import AuditFilter, Slice
+from triplane.store.filters import AuditFilter
+from triplane.store.interface import Slice
 from unit.administration.conftest import DAY, House
 
 

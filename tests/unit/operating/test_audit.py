@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from triplane.store.interface import AuditFilter, AuditRecord, Slice
+from triplane.store.filters import AuditFilter
+from triplane.store.interface import AuditRecord, Slice
 from triplane.store.sqlite import open_store
 
 

@@ -9,7 +9,8 @@ from crash.contents import rows_of
 from triplane.entities import Job, Rows, Run, RunDetail, Task, Timer, Worker, evolve
 from triplane.errors import CommitFailed
 from triplane.events import Event
-from triplane.store.interface import AuditFilter, AuditRecord, RequestRecord, Slice
+from triplane.store.filters import AuditFilter
+from triplane.store.interface import AuditRecord, RequestRecord, Slice
 from triplane.store.sqlite import SqliteStore, open_store
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from triplane.store.interface import AuditFilter, AuditRecord
+from triplane.store.filters import AuditFilter
+from triplane.store.interface import AuditRecord
 from triplane.store.sqlite.codec import pack, unpack
 from triplane.store.sqlite.connection import Readers
 
