@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Self
 
@@ -42,7 +43,7 @@ class GatewayProcess:
 
     Attributes:
         home: $HOME of the gateway and its clients; `cylc-run` is in it. data_dir, definitions, config_file: in it too.
-        http_port, websocket_port: of the durable and the Cyclus wire.
+        http_port, websocket_port, web_port: of the durable and the Cyclus wire, and of the page.
         output: what it printed so far (both streams), for messages of failing tests.
     """
 
@@ -51,8 +52,8 @@ class GatewayProcess:
         self.config_file, self._log_file = home / "triplane.toml", home / "serve.log"
         self._ready = ready
         self.definitions.mkdir(parents=True, exist_ok=True)
-        ports = free_ports(82)
-        self.http_port, self.websocket_port = ports[0], ports[1]
+        ports = free_ports(83)
+        self.http_port, self.websocket_port, self.web_port = ports[0], ports[1], ports[82]
         self.environment = {**os.environ, "HOME": str(home), "PYTHONUNBUFFERED": "1", **(environment or {})}
         self.config_file.write_text(
             f"""
@@ -66,10 +67,11 @@ run_dir = "{home}/cylc-run"
 port = {self.http_port}
 [adapters.cylc]
 host = "localhost"
-ports = [{ports[2]}, {ports[-1]}]
+ports = [{ports[2]}, {ports[81]}]
 [adapters.cyclus]
 port = {self.websocket_port}
 """
+            + (f"[adapters.web]\nport = {self.web_port}\n" if entry_points(group="triplane.adapters", name="web") else "")
             + extra_config
         )
         self.process: subprocess.Popen[bytes] | None = None

@@ -105,6 +105,9 @@ def instructions(settings: Config, config: Path | None, runs: dict[str, str], wo
     on = settings.enabled_adapters()
     graph = runs.get("graph", GRAPH)
     lines = ["", "Going on: " + ", ".join(f"{workflow_id} ({engine})" for engine, workflow_id in runs.items()), ""]
+    if "web" in on:
+        section = settings.adapter("web")
+        lines += [f"In a browser: http://{_reachable(section.host)}:{section.port}/ui/", ""]
     program, option = _program(settings, config)
     lines += ["Our command line:", *(f"  {program} {command}{option}" for command in ("list", f"show {graph}", f"stop {graph}")), ""]
     if "cylc" in on:

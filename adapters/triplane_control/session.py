@@ -22,8 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from triplane.commands.base import Command, NamespaceName, Query, Request, RunId, WorkflowId
 from triplane.deltas import Delta, DeltaFilter, Gap
 from triplane.errors import GatewayError, InvalidFields, RefusedInput, UnknownCommand
+from triplane.plain import plain
 from triplane_control.frames import FrameError, Message
-from triplane_control.plain import plain
 
 Id = int | str
 VERBS = ("command", "query", "follow", "unfollow")

@@ -108,6 +108,7 @@ class Gateway:
         self._connections: set[Connection] = set()
         self._tracking: dict[str, TrackingMethod] = {}
         self._parts: dict[str, bool] = {}
+        self._endpoints: dict[str, tuple[str, ...]] = {}
         self._refusals = TokenBucket(100.0, 1_000.0, self.clock.monotonic())
 
     # ---- for adapters ----------------------------------------------------------------------------------------------
@@ -169,6 +170,11 @@ class Gateway:
             "parts": {name: "ok" if well else "down" for name, well in parts.items()},
             "faults": list(self.bus.faults),
         }
+
+    @property
+    def wires(self) -> Mapping[str, tuple[str, ...]]:
+        """The wires that are up, and where each listens."""
+        return self._endpoints
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> "asyncio.Task[Any]":
         """Run a background task that ends with the gateway; a crash in it turns readiness red."""
@@ -234,9 +240,10 @@ class Gateway:
         self.bus.spawn(self._watch(), "watch")
         return opened
 
-    def part(self, name: str, well: bool) -> None:
-        """Say that an adapter is up or down, for readiness."""
+    def part(self, name: str, well: bool, endpoints: Sequence[str] = ()) -> None:
+        """Say that an adapter is up or down, for readiness, and where it listens."""
         self._parts[name] = well
+        self._endpoints[name] = tuple(endpoints)
 
     async def drain(self) -> None:
         """Take no more commands and answer all that waits (polls, queries); then adapters can stop. Readiness goes red."""

@@ -109,7 +109,7 @@ async def _serve_from(
             adapter = plug_ins.adapters[name]()
             await adapter.start(gateway, config.adapter(name))
             started[name] = adapter
-            gateway.part(name, True)
+            gateway.part(name, True, adapter.endpoints())
         if not stop.is_set():
             house.begin_jobs()
             reloader = Reloader(config, read, gateway, plug_ins.adapters, started)

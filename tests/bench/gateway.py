@@ -53,6 +53,8 @@ host = "localhost"
 ports = [{first}, {last}]
 [adapters.cyclus]
 port = {websocket}
+[adapters.web]
+enabled = false
 """
 
 

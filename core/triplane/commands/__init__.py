@@ -4,6 +4,7 @@ from triplane.commands.base import Access, Command, Query, Request, RunCommand, 
 from triplane.commands.cancelling import CANCELLING_COMMANDS
 from triplane.commands.fleet import FLEET_COMMANDS
 from triplane.commands.graphs import GRAPH_COMMANDS, Broadcast, ReloadRun, ScheduleStop, SendExternalTrigger, SetHoldPoint
+from triplane.commands.jobs import JOB_COMMANDS, ReadJobLog
 from triplane.commands.keys import KEY_COMMANDS, ListKeys, RevokeKey, RotateKeys
 from triplane.commands.messages import AppendMessage, AwaitUpdate, QueryRun, ReportJob, SignalRun, UpdateRun
 from triplane.commands.models import DescribeAgent
@@ -90,7 +91,7 @@ ALL_COMMANDS: tuple[type[Command], ...] = (
     JobSubmitFailed,
     ApproveUpdate, RejectUpdate, RemoveWorker, *FLEET_COMMANDS, *SESSION_COMMANDS, *CANCELLING_COMMANDS,
     XtriggerAnswered, DefinitionRead, ModelStarted, ModelStepped, ModelRecorded, ModelFailed, *SCHEDULE_COMMANDS,
-    *PASS_COMMANDS,
+    *PASS_COMMANDS, *JOB_COMMANDS,
     CreateNamespace, UpdateNamespace, DeleteNamespace, SetExternalStorage, ProbeExternalStorage, RetentionPass,
     DefineSearchAttribute, RemoveSearchAttribute, ArchiveRun, RedriveRun, StopGateway, ReloadConfig, *TOKEN_COMMANDS, *KEY_COMMANDS,
 )  # fmt: skip
@@ -104,7 +105,8 @@ __all__ = [
     "FailActivity", "FailQuery", "FailWorkflowTask", "FireTimer", "HeartbeatActivity", "HeartbeatWorker",
     "HeartbeatWorkflowTask", "HoldTasks", "JobSubmitFailed", "JobSubmitted", "KillTasks", "LeaseTask", "ListKeys", "ModelFailed",
     "ModelRecorded", "ModelStarted", "ModelStepped", "PauseRun", "PauseSchedule", "PlayRun", "PollTask", "PollTasks",
-    "ProbeExternalStorage", "Query", "QueryRun", "ReadStream", "ReadTaskHistory", "RedriveRun", "RegisterTables", "RegisterWorker",
+    "ProbeExternalStorage", "Query", "QueryRun", "ReadJobLog", "ReadStream",
+    "ReadTaskHistory", "RedriveRun", "RegisterTables", "RegisterWorker",
     "RejectUpdate", "ReleaseLease", "ReleaseTasks", "ReloadConfig", "ReloadRun", "RemoveSearchAttribute", "RemoveTasks", "RemoveWorker",
     "ReportJob", "Request",
     "ResumeRun", "ResumeSchedule", "RetentionPass", "RevokeKey", "RevokeToken", "RotateKeys", "RunCommand", "ScheduleStop", "Scope",

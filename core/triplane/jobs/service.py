@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from triplane.commands.base import Command, RunCommand
+from triplane.commands.jobs import ReadJobLog
 from triplane.commands.messages import ReportJob
 from triplane.commands.system import JobSubmitFailed, JobSubmitted
 from triplane.effects import Effect, KillJob, PollJob, SubmitJob
 from triplane.entities import Run
-from triplane.errors import CannotNow, GatewayError
+from triplane.errors import CannotNow, GatewayError, TaskNotFound, UnknownCommand, WorkflowNotFound
 from triplane.jobs.background import BackgroundRunner
 from triplane.jobs.batches import Batches
 from triplane.jobs.carrying import Carrier, HostCarrier, JobEffect
 from triplane.jobs.hosts import HostCommands
+from triplane.jobs.logs import job_of, read_log
 from triplane.jobs.platforms import PlatformSettings
 from triplane.jobs.polling import Intervals, JobAddress, PollSchedule
 from triplane.jobs.program import Found
@@ -73,7 +75,7 @@ class JobService:
     """
 
     name: ClassVar[str] = "jobs"
-    commands: ClassVar[tuple[type[Command], ...]] = ()
+    commands: ClassVar[tuple[type[Command], ...]] = (ReadJobLog,)
     effects: ClassVar[tuple[type[Effect], ...]] = (SubmitJob, KillJob, PollJob)
 
     def __init__(
@@ -91,6 +93,7 @@ class JobService:
         self._schedule = PollSchedule()
         self._has_begun = False
         self._is_stopping = False
+        self._readings: set[asyncio.Task[dict[str, Any]]] = set()
 
     # ---- life cycle ------------------------------------------------------------------------------------------------
 
@@ -153,7 +156,23 @@ class JobService:
         self._commands.close()
 
     def handle(self, command: Command, caller: Caller) -> Any:
-        raise NotImplementedError("this service has no commands")
+        if not isinstance(command, ReadJobLog):
+            raise UnknownCommand(f"nothing here answers {command.name!r}")
+        reading = asyncio.get_running_loop().create_task(self._read_log(command))
+        self._readings.add(reading)
+        reading.add_done_callback(self._readings.discard)
+        return reading
+
+    async def _read_log(self, command: ReadJobLog) -> dict[str, Any]:
+        run_id = command.run_id or self._bus.current_run_id(command.namespace, command.workflow_id)
+        view = self._bus.view(run_id) if run_id is not None else None
+        if view is None or (view.run.namespace, view.run.workflow_id) != (command.namespace, command.workflow_id):
+            raise WorkflowNotFound(command.workflow_id, command.namespace)
+        job = job_of(view, command)
+        if job.platform.startswith(PREFIX) or view.run.engine != "graph":
+            raise TaskNotFound(f"{job.cycle}/{job.name} is a worker's task: it writes no files here"[:300])
+        directory = self._sites.known_directory(view.run.run_id, job.platform) or await self._sites.directory(view.run)
+        return await asyncio.to_thread(read_log, directory, job, command)
 
     # ---- effects ---------------------------------------------------------------------------------------------------
 

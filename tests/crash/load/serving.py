@@ -56,6 +56,8 @@ ports = [{first}, {last}]
 expose = []
 [adapters.cyclus]
 port = {websocket}
+[adapters.web]
+enabled = false
 """
 
 

@@ -89,11 +89,11 @@ def test_a_port_that_is_taken_is_named_and_nothing_is_left_half_done(tmp_path: P
         assert gateway.http("GET", "/api/ready")[0] == 200
 
 
-@pytest.mark.parametrize("off", ["durable", "cylc", "cyclus"])
+@pytest.mark.parametrize("off", ["durable", "cylc", "cyclus", "web"])
 def test_each_foreign_wire_can_be_switched_off(tmp_path: Path, off: str) -> None:
     with GatewayProcess(tmp_path, environment={f"TRIPLANE__ADAPTERS__{off.upper()}__ENABLED": "false"}) as gateway:
         ready = [line.partition(":")[0] for line in gateway.output.splitlines() if ": ready" in line]
-        assert ready == [name for name in ("control", "cyclus", "cylc", "durable", "triplane") if name != off]
+        assert ready == [name for name in ("control", "cyclus", "cylc", "durable", "web", "triplane") if name != off]
         assert gateway.cli("list").returncode == 0
 
 
