@@ -60,6 +60,15 @@ class CylcConfig(BaseModel):
     http_allowed_origins: tuple[str, ...] = setting(
         (), "Origins besides loopback ones whose pages may call `/graphql`.", max_length=100
     )
+    window_tasks: int = setting(
+        100_000,
+        "Tasks of a graph in view at once; where more are near active ones, only the active ones are shown.",
+        ge=1,
+        le=10_000_000,
+    )
+    ended_tasks: int = setting(
+        1_000, "Ended activities, timers and children of a durable run that stay in view.", ge=0, le=1_000_000
+    )
     run_dir_definition: Literal["stub", "real"] = setting(
         "stub", "What `flow.cylc` in a face's directory is: a stub that no scheduler can start by mistake, or the definition itself."
     )

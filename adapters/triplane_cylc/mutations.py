@@ -321,7 +321,6 @@ _PLANNERS: Final[Mapping[str, Callable[[Args, Target], Planned]]] = {
     "setHoldPoint": _hold_after,
     "reload": _reload,
     "setVerbosity": _unsupported(VERBOSITY),
-    "setGraphWindowExtent": _unsupported("the graph window is fixed: this gateway shows every task of the run"),
     "remove": _remove,
     "set": _set,
     "extTrigger": _external_trigger,

@@ -19,6 +19,9 @@ from triplane_cylc.frames import Malformed, decode, echo, encode_data, encode_er
 from triplane_cylc.mutations import REFUSED_BY_ERROR, Refused, Target, accepted_row, answered_row, plan, refused_row, unmatched_row
 
 COMMIT_WAIT_S: Final = 30.0
+MAX_EXTENT: Final = 100
+"""Edges from an active task that anybody may ask to see."""
+
 ELEMENT_TYPES: Final = ("edges", "families", "family_proxies", "jobs", "tasks", "task_proxies", "workflow")
 
 Dispatch = Callable[[Command], Awaitable[Any]]
@@ -40,14 +43,26 @@ class Session:
         target: the run the face shows.
         dispatch: how a command reaches the core.
         may_read: whether the key's principal may see the run; one that may not can still report on its jobs.
+        may_write: whether it may change how the run is shown to all.
+        look: makes the face show tasks up to a number of edges from active ones; the store alone where nobody listens.
     """
 
     def __init__(
-        self, identity: FaceIdentity, store: FaceStore, target: Target, dispatch: Dispatch, may_read: bool = True
+        self,
+        identity: FaceIdentity,
+        store: FaceStore,
+        target: Target,
+        dispatch: Dispatch,
+        may_read: bool = True,
+        *,
+        may_write: bool = True,
+        look: Callable[[int], object] | None = None,
     ) -> None:
         self._identity = identity
         self._store = store
         self._may_read = may_read
+        self._may_write = may_write
+        self._look = look or store.look_as_far_as
         self._target = target
         self._dispatch = dispatch
 
@@ -144,6 +159,8 @@ class Session:
         if not graphql.selects_workflow(asked, self._store.workflow):
             return unmatched_row([f"~{self._identity.owner}/{item}" if item[:1] != "~" else item for item in asked])
         full_id = self._identity.id
+        if name == "setGraphWindowExtent":
+            return self._set_window(args["nEdgeDistance"])
         try:
             planned = plan(name, args, self._target)
             async with asyncio.timeout(COMMIT_WAIT_S):
@@ -160,6 +177,18 @@ class Session:
         if name in REFUSED_BY_ERROR:
             raise BadRequest(reason)
         return refused_row(full_id, reason)
+
+    def _set_window(self, extent: int) -> dict[str, Any]:
+        """The row of `setGraphWindowExtent`, which changes nothing of the run, only what of it is shown; not kept over a restart."""
+        full_id = self._identity.id
+        if not self._may_write:
+            return refused_row(full_id, "this key may not change what is shown of the run")
+        if extent < 0:
+            return refused_row(full_id, "Edge distance cannot be negative")
+        if extent > MAX_EXTENT:
+            return refused_row(full_id, f"Edge distance cannot be more than {MAX_EXTENT}")
+        self._look(extent)
+        return accepted_row(full_id, f"Maximum edge distance set to {extent}")
 
     def _check_may_read(self) -> None:
         if not self._may_read:

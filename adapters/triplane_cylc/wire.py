@@ -16,6 +16,7 @@ from triplane.config.model import GatewaySection, JobsSection
 from triplane.connection import Connection
 from triplane.gateway import Gateway
 from triplane_cylc.config import CylcConfig
+from triplane_cylc.datastore import WindowLimits
 from triplane_cylc.faces.builder import FaceBuilder, Site
 from triplane_cylc.faces.contact import DEFAULT_SSH_COMMAND, this_host, this_process
 from triplane_cylc.faces.keyring import FaceKeyring
@@ -74,6 +75,7 @@ class CylcWire:
             process=process,
             ports=PortRange(*config.ports),
             definition=config.run_dir_definition == "real",
+            window=WindowLimits(config.window_tasks, config.ended_tasks),
             ssh_command=_ssh_command(gateway),
             cylc_path=str(await asyncio.to_thread(write_relay, data_dir, root)),
         )

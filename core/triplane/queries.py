@@ -39,6 +39,12 @@ class DescribeRun(RunQuery):
     name: ClassVar[str] = "describe_run"
 
 
+class ChartRun(RunQuery):
+    """→ `TaskGraph` of the run's definition as it is now; None where its engine has no graphs."""
+
+    name: ClassVar[str] = "chart_run"
+
+
 class ListRuns(Query):
     """→ `RunPage`, newest start first, only each workflow's newest run.
 
@@ -352,7 +358,7 @@ class ReadMetrics(Query):
 
 
 ALL_QUERIES: tuple[type[Query], ...] = (
-    DescribeRun, ListRuns, ListActivities, ListChain, ReadHistory, ListStreams, TableNames, ReadTable, ListWorkers,
+    DescribeRun, ChartRun, ListRuns, ListActivities, ListChain, ReadHistory, ListStreams, TableNames, ReadTable, ListWorkers,
     DescribeSchedule, ListSchedules, ReadScheduleHistory, ListNamespaces, DescribeNamespace,
     ExpiredRuns, BridgeTargets, ReadAudit, ReadMetrics, ListTokens,
     FindRuns, CountRuns, ListSearchAttributes,

@@ -12,6 +12,7 @@ from triplane.entities import HOST_TYPE, Namespace
 from triplane.errors import NamespaceNotFound, RunNotFound, ScheduleNotFound, UnknownCommand, WorkflowNotFound
 from triplane.queries import (
     BridgeTargets,
+    ChartRun,
     CountRuns,
     DescribeNamespace,
     DescribeRun,
@@ -84,6 +85,8 @@ class Reads:
         match query:
             case DescribeRun():
                 return self.view(query)
+            case ChartRun():
+                return self._runs.chart(self.view(query))
             case ReadHistory():
                 return self._history(query)
             case ReadTable():

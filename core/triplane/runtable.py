@@ -13,6 +13,7 @@ from triplane.events import Event
 from triplane.queries import RunView
 from triplane.store.interface import Store, StoredRun
 from triplane.streams.log import StreamLog
+from triplane.taskgraph import Charted, TaskGraph
 
 log = logging.getLogger(__name__)
 
@@ -148,6 +149,18 @@ class RunTable:
             if not view.run.is_open and live is None:
                 self._remember(run_id, view)
         return view
+
+    def chart(self, view: RunView) -> TaskGraph | None:
+        """The task graph of a run; None where its engine has none.
+
+        Raises:
+            CannotNow: the engine is not there, or cannot read the definition.
+        """
+        engine = self._engine(view.run)
+        if not isinstance(engine, Charted):
+            return None
+        live = self.live.get(view.run.run_id)
+        return engine.chart(view.detail, None if live is None or live.poisoned else live.state)
 
     def open(self, run_id: str) -> LiveRun | None:
         """The run with its working state, loaded and recovered if need be; None if there is no such run or it is closed.

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from sortedcontainers import SortedDict
 
-from triplane.entities import FINAL_TASK_STATES
 from triplane_cylc.datastore.elements import TaskProxy, no_totals
 from triplane_cylc.datastore.identity import cycle_order
 
@@ -20,15 +19,21 @@ class Counts:
 
     states: dict[str, int] = field(default_factory=no_totals)
     flags: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FLAGS, 0))
+    depths: dict[int, int] = field(default_factory=dict)
     size: int = 0
 
     def add(self, proxy: TaskProxy, sign: int) -> None:
         """Count a task proxy as it is now (+1), or take it out again (-1) before it changes."""
         self.states[proxy.state] += sign
         self.size += sign
+        self.depths[proxy.graph_depth] = self.depths.get(proxy.graph_depth, 0) + sign
         for flag in FLAGS:
             if getattr(proxy, flag):
                 self.flags[flag] += sign
+
+    def least_depth(self) -> int:
+        """How far the nearest of the tasks is from an active one."""
+        return min((depth for depth, count in self.depths.items() if count), default=0)
 
     def present(self) -> list[str]:
         """States that at least one task is in, in the fixed order of states."""
@@ -36,15 +41,13 @@ class Counts:
 
 
 class ActiveCycles:
-    """Cycles with unfinished tasks, in order."""
+    """Cycles with active tasks, in order."""
 
     def __init__(self) -> None:
         self._open: SortedDict = SortedDict()
 
     def add(self, proxy: TaskProxy, sign: int) -> None:
-        """Count a task proxy as `Counts.add` does."""
-        if proxy.state in FINAL_TASK_STATES:
-            return
+        """Count an active task proxy as `Counts.add` does."""
         key = (cycle_order(proxy.cycle_point), proxy.cycle_point)
         count = self._open.get(key, 0) + sign
         if count:

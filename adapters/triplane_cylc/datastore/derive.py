@@ -6,7 +6,7 @@ that the wire needs; anything else counts as absent.
 Source: cylc.md sections 3.3, 4.1, 4.5 and 7.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -134,11 +134,6 @@ def prerequisites(task: Task) -> tuple[Prerequisite, ...]:
             satisfied=all(condition.satisfied for condition in conditions),
         ),
     )
-
-
-def sources(prerequisites: Iterable[Prerequisite]) -> dict[str, None]:
-    """Relative ids of the tasks that prerequisites name."""
-    return {condition.task_proxy: None for prerequisite in prerequisites for condition in prerequisite.conditions}
 
 
 def runtime(source: Mapping[str, Any], run_mode: str) -> Runtime:

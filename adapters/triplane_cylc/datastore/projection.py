@@ -9,6 +9,7 @@ Source: cylc.md sections 3.3, 4.1, 4.5 and 7.
 from collections import deque
 
 from triplane.entities import Job, Run, RunDetail, Task, TaskKey
+from triplane.taskgraph import Neighbours
 from triplane_cylc.datastore import derive, elements
 from triplane_cylc.datastore.counting import FLAGS, ActiveCycles, Counts
 from triplane_cylc.datastore.families import FamilyTree
@@ -42,9 +43,7 @@ class Projection:
         self._recount: dict[str, None] = {}
         self._is_recounted = False
         self._active = ActiveCycles()
-        # Edges whose source is not in view: targets by source, and the same the other way round, as relative ids.
-        self._awaited: dict[str, dict[str, None]] = {}
-        self._awaiting: dict[str, set[str]] = {}
+        self._active_proxies: set[str] = set()
         self._runtimes: dict[tuple[str, str], elements.Runtime] = {}
         self._elapsed: dict[str, deque[float]] = {}
         self.workflow = WorkflowRow(
@@ -149,8 +148,13 @@ class Projection:
 
     # ---- tasks ---------------------------------------------------------------------------------------------------
 
-    def put_task(self, task: Task) -> None:
-        """A task as it is now, new or changed."""
+    def put_task(self, task: Task, depth: int, is_active: bool) -> None:
+        """A task as it is now, new in view or changed.
+
+        Args:
+            depth: edges to the nearest active task.
+            is_active: whether its cycle is an active one for its sake.
+        """
         proxy = self.task_proxies.rows.get(self.identity.proxy(task.cycle, task.name))
         if proxy is None:
             proxy = self._new_proxy(task)
@@ -159,9 +163,9 @@ class Projection:
             before = proxy.state
             self._count(proxy, -1)
         flags = {flag: bool(task.detail.get(flag)) for flag in FLAGS[3:]}
-        prerequisites = derive.prerequisites(task)
         self.task_proxies.set(
             proxy,
+            graph_depth=depth,
             state=task.state,
             is_held=task.is_held,
             is_queued=task.is_queued,
@@ -170,15 +174,30 @@ class Projection:
             flow_wait=bool(task.detail.get("flow_wait")),
             job_submits=task.submit_num,
             outputs=derive.outputs(task),
-            prerequisites=prerequisites,
+            prerequisites=derive.prerequisites(task),
             xtriggers=derive.triggers(task.detail.get("xtriggers")),
             external_triggers=derive.triggers(task.detail.get("external_triggers")),
             **flags,
         )
+        if is_active:
+            self._active_proxies.add(proxy.id)
+        else:
+            self._active_proxies.discard(proxy.id)
         self._count(proxy, +1)
         if task.state != before:
             self._remember_latest(task)
-        self._connect(proxy, derive.sources(prerequisites))
+
+    def has_task(self, key: TaskKey) -> bool:
+        """Whether a task is in view."""
+        return self.identity.proxy(*key) in self.task_proxies.rows
+
+    def put_depth(self, key: TaskKey, depth: int) -> None:
+        """A task in view, unchanged but for its distance from the nearest active one."""
+        proxy = self.task_proxies.rows.get(self.identity.proxy(*key))
+        if proxy is not None:
+            self._count(proxy, -1)
+            self.task_proxies.set(proxy, graph_depth=depth)
+            self._count(proxy, +1)
 
     def _new_proxy(self, task: Task) -> elements.TaskProxy:
         families = self._tree.of(task)
@@ -245,6 +264,7 @@ class Projection:
         if proxy is None:
             return
         self._count(proxy, -1)
+        self._active_proxies.discard(proxy.id)
         for job_id in proxy.jobs:
             self.jobs.remove(job_id)
             self.workflow.unlink("jobs", job_id)
@@ -289,7 +309,6 @@ class Projection:
             self.jobs.add(shown)
             self.workflow.link("jobs", job_id)
             self.task_proxies.link(proxy, "jobs", job_id)
-        finished_before = bool(shown.finished_time)
         self.jobs.set(
             shown,
             state=job.state,
@@ -301,62 +320,57 @@ class Projection:
             platform=job.platform,
             messages=job.messages,
         )
-        if job.state == "succeeded" and not finished_before and job.started is not None and job.finished is not None:
+
+    def note_elapsed(self, job: Job) -> None:
+        """Take a job that has succeeded into the mean time that its task takes."""
+        definition = self.tasks.rows.get(self.identity.definition(job.name))
+        if definition is not None and job.started is not None and job.finished is not None:
             times = self._elapsed.setdefault(job.name, deque(maxlen=ELAPSED))
             times.append(job.finished - job.started)
-            self.tasks.set(self.tasks.rows[proxy.task], mean_elapsed_time=sum(times) / len(times))
+            self.tasks.set(definition, mean_elapsed_time=sum(times) / len(times))
 
     # ---- edges ---------------------------------------------------------------------------------------------------
 
-    def _connect(self, proxy: elements.TaskProxy, sources: dict[str, None]) -> None:
-        """Draw the edges that a proxy is an end of, as far as their other end is in view; they stay while both are."""
-        here = _relative(proxy)
-        for source in sources:
-            if f"{self.identity.id}//{source}" in self.task_proxies.rows:
-                self._draw(source, here)
-            else:
-                self._await(source, here)
-        for target in self._awaited.pop(here, ()):
-            self._awaiting[target].discard(here)
-            self._draw(here, target)
-
-    def _await(self, source: str, target: str) -> None:
-        self._awaited.setdefault(source, {})[target] = None
-        self._awaiting.setdefault(target, set()).add(source)
+    def connect(self, key: TaskKey, neighbours: Neighbours) -> None:
+        """Draw the edges between a task and those of its neighbours that are in view; each stays while both ends are."""
+        here = "/".join(key)
+        for parent in neighbours.parents:
+            self._draw("/".join(parent), here)
+        for child in neighbours.children:
+            self._draw(here, "/".join(child))
 
     def _draw(self, source: str, target: str) -> None:
+        rows = self.task_proxies.rows
+        first, second = (rows.get(f"{self.identity.id}//{relative}") for relative in (source, target))
         edge_id = self.identity.edge(source, target)
-        if edge_id in self.edges.rows:
+        if first is None or second is None or edge_id in self.edges.rows:
             return
-        ends = [self.task_proxies.rows[f"{self.identity.id}//{relative}"] for relative in (source, target)]
-        self.edges.add(elements.Edge(id=edge_id, source=ends[0].id, target=ends[1].id))
+        self.edges.add(elements.Edge(id=edge_id, source=first.id, target=second.id))
         self.workflow.link_edge(edge_id)
-        for end in ends:
+        for end in (first, second):
             self.task_proxies.link(end, "edges", edge_id)
 
+    def disconnect(self, key: TaskKey) -> None:
+        """Take away the edges of a task."""
+        proxy = self.task_proxies.rows.get(self.identity.proxy(*key))
+        if proxy is not None:
+            self._disconnect(proxy)
+
     def _disconnect(self, proxy: elements.TaskProxy) -> None:
-        here = _relative(proxy)
         for edge_id in list(proxy.edges):
             edge = self.edges.rows[edge_id]
-            if edge.target != proxy.id:
-                # Should the source come back into view, the edge comes back with it.
-                self._await(here, _relative(self.task_proxies.rows[edge.target]))
             for end in {edge.source, edge.target}:
                 self.task_proxies.unlink(self.task_proxies.rows[end], "edges", edge_id)
             self.workflow.unlink_edge(edge_id)
             self.edges.remove(edge_id)
-        for source in self._awaiting.pop(here, ()):
-            targets = self._awaited[source]
-            del targets[here]
-            if not targets:
-                del self._awaited[source]
 
     # ---- totals --------------------------------------------------------------------------------------------------
 
     def _count(self, proxy: elements.TaskProxy, sign: int) -> None:
         self._is_recounted = True
         self._counts.add(proxy, sign)
-        self._active.add(proxy, sign)
+        if proxy.id in self._active_proxies:
+            self._active.add(proxy, sign)
         for family_id in proxy.ancestors:
             self._family_counts[family_id].add(proxy, sign)
             self._recount[family_id] = None
@@ -377,6 +391,7 @@ class Projection:
                 state=derive.worst_state(counts.states),
                 states=counts.present(),
                 state_totals=dict(counts.states),
+                graph_depth=counts.least_depth(),
                 **totals,
                 **{flag: counts.flags[flag] > 0 for flag in FLAGS},
             )
@@ -394,9 +409,3 @@ class Projection:
                 newest_active_cycle_point=newest,
             )
         self._recount, self._is_recounted = {}, False
-
-
-
-
-def _relative(proxy: elements.TaskProxy) -> str:
-    return f"{proxy.cycle_point}/{proxy.name}"

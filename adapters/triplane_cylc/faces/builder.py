@@ -18,8 +18,9 @@ from triplane.connection import Connection
 from triplane.entities import Run, RunDetail
 from triplane.errors import CannotNow
 from triplane.gateway import Gateway
-from triplane.queries import DescribeRun, RunView
-from triplane_cylc.datastore import FaceIdentity
+from triplane.queries import ChartRun, DescribeRun, RunView
+from triplane.taskgraph import TaskGraph
+from triplane_cylc.datastore import DEFAULT_LIMITS, FaceIdentity, WindowLimits
 from triplane_cylc.faces.contact import DEFAULT_SSH_COMMAND, Contact, ProcessIdentity
 from triplane_cylc.faces.directory import FaceDirectory, open_directory
 from triplane_cylc.faces.face import Face
@@ -57,6 +58,7 @@ class Site:
         installation: identity of this gateway's data directory, in every mark.
         host: what contact files name.
         definition: whether `flow.cylc` is the real definition instead of a stub.
+        window: how much of a run is in view.
         ssh_command: how jobs elsewhere reach this machine; cylc_path: the folder with the `cylc` that they call here.
     """
 
@@ -66,6 +68,7 @@ class Site:
     process: ProcessIdentity
     ports: PortRange
     definition: bool
+    window: WindowLimits = DEFAULT_LIMITS
     ssh_command: str = DEFAULT_SSH_COMMAND
     cylc_path: str | None = None
 
@@ -120,7 +123,7 @@ class FaceBuilder:
             identity = self._identity(face)
             await asyncio.to_thread(self._write_files, face, self.view(run).detail)
             # Read and taken up without a wait between, so that no delta can fall into the gap.
-            await face.show(self.view(run), identity, self._gateway.clock.now, shown)
+            await face.show(self.view(run), identity, self._gateway.clock.now, shown, lambda: self._chart(run), self.site.window)
             await asyncio.to_thread(directory.write_contact, self._contact(face, identity))
         except BaseException as exc:
             await face.close(self._doorkeeper)
@@ -184,6 +187,12 @@ class FaceBuilder:
             identity = self._identity(face)
             await asyncio.to_thread(face.directory.remember_ports, sockets.port, sockets.publish_port)
             await asyncio.to_thread(face.directory.write_contact, self._contact(face, identity))
+
+    def _chart(self, run: Run) -> TaskGraph | None:
+        chart: TaskGraph | None = self._connection.query(
+            ChartRun(namespace=run.namespace, workflow_id=run.workflow_id, run_id=run.run_id)
+        )
+        return chart
 
     def _identity(self, face: Face) -> FaceIdentity:
         assert face.sockets is not None

@@ -12,7 +12,8 @@ from triplane.entities import Run
 from triplane.errors import GatewayError
 from triplane.gateway import Gateway
 from triplane.queries import RunView
-from triplane_cylc.datastore import FaceIdentity, FaceStore
+from triplane.taskgraph import TaskGraph
+from triplane_cylc.datastore import FaceIdentity, FaceStore, WindowLimits
 from triplane_cylc.datastore.store import Message
 from triplane_cylc.faces.directory import FaceDirectory
 from triplane_cylc.faces.keys import FaceKeys, KeyPair
@@ -70,7 +71,14 @@ class Face:
         if store is None or self.identity is None:
             return None
         target = Target(self.run.namespace, self.run.workflow_id, self.run.run_id)
-        return Session(self.identity, store, target, connection.submit)
+        return Session(
+            self.identity,
+            store,
+            target,
+            connection.submit,
+            may_write=Access.WRITE in connection.principal.allowed,
+            look=self._look_as_far_as,
+        )
 
     @property
     def domain(self) -> str:
@@ -111,19 +119,28 @@ class Face:
         self.admit(doorkeeper)
 
     async def show(
-        self, view: RunView, identity: FaceIdentity, clock: Callable[[], float], shown: Callable[["Face"], None]
+        self,
+        view: RunView,
+        identity: FaceIdentity,
+        clock: Callable[[], float],
+        shown: Callable[["Face"], None],
+        chart: Callable[[], TaskGraph | None],
+        limits: WindowLimits,
     ) -> None:
         """Take the run's state from the last commit; once this returns requests are answered.
 
         Args:
             shown: called at once; deltas from then on must be given to `take`.
+            chart: gives the graph of the run's definition as it is when called.
+            limits: how much is in view.
         """
         self.identity = identity
         self._cursor = view.cursor
         parts = (view.run, view.detail, tuple(view.tasks.values()), tuple(view.jobs.values()))
+        graph = chart()
         shown(self)
         # In a thread: ten thousand tasks take longer to draw than everybody else should have to wait.
-        self._showing.store = await aside(FaceStore, identity, *parts, clock)
+        self._showing.store = await aside(FaceStore, identity, *parts, clock, graph, chart, limits)
         self._showing.show()
 
     def refresh(self, view: RunView) -> None:
@@ -176,6 +193,11 @@ class Face:
         """Show those who follow what they have not been shown yet."""
         await self._showing.finish()
 
+    def _look_as_far_as(self, extent: int) -> None:
+        """Show tasks up to so many edges from an active one."""
+        if self._showing.store is not None:
+            self._publish(self._showing.store.look_as_far_as(extent))
+
     def _publish(self, batch: list[Message]) -> None:
         if batch and self.sockets is not None:
             self.sockets.publish(batch)
@@ -224,6 +246,8 @@ class Face:
             Target(self.run.namespace, self.run.workflow_id, self.run.run_id),
             connection.submit,
             may_read=Access.READ in connection.principal.allowed,
+            may_write=Access.WRITE in connection.principal.allowed,
+            look=self._look_as_far_as,
         )
         self._sessions[user_id] = session
         return session

@@ -1,9 +1,11 @@
 """Runs for the data store's tests: entities as an engine would make them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from triplane.deltas import Delta
-from triplane.entities import Job, Run, RunDetail, Task, evolve
+from triplane.entities import EMPTY, Job, Run, RunDetail, Task, TaskKey, evolve
+from triplane.taskgraph import Neighbours
 from triplane_cylc.datastore import FaceIdentity, FaceStore
 
 IDENTITY = FaceIdentity("user", "demo", "host.example", 43001, 43002, "/home/user/cylc-run/demo")
@@ -54,8 +56,43 @@ def delta(run: Run = RUN, **fields: Any) -> Delta:
     return Delta(cursor=1, time=2.0, run=run, **fields)
 
 
-def store_of(*tasks: Task, jobs: tuple[Job, ...] = (), run: Run = RUN, detail: RunDetail = DETAIL) -> FaceStore:
-    return FaceStore(IDENTITY, run, detail, tasks, jobs, Ticks())
+class Drawn:
+    """A graph as it is drawn: edges from one task to another, each `cycle/name`.
+
+    Args:
+        over: states in which a task is over.
+        planned: whether tasks that are not there yet are told of; families: of these, by name.
+    """
+
+    def __init__(
+        self,
+        *edges: tuple[str, str],
+        over: tuple[str, ...] = ("succeeded",),
+        planned: bool = True,
+        families: Mapping[str, list[str]] = EMPTY,
+    ) -> None:
+        self.edges = [tuple((*end.split("/"),) for end in edge) for edge in edges]
+        self.names = {end for edge in self.edges for end in edge}
+        self.over, self.may_plan, self.families = over, planned, families
+
+    def neighbours(self, key: TaskKey) -> Neighbours:
+        return Neighbours(
+            tuple(source for source, target in self.edges if target == key),
+            tuple(target for source, target in self.edges if source == key),
+        )
+
+    def planned(self, key: TaskKey) -> Task | None:
+        detail = {"families": self.families.get(key[1], [])}
+        return task(*key, flow_nums="[]", detail=detail) if self.may_plan and key in self.names else None
+
+    def is_over(self, one: Task) -> bool:
+        return one.state in self.over
 
 
-__all__ = ["DETAIL", "IDENTITY", "RUN", "Ticks", "delta", "evolve", "job", "store_of", "task"]
+def store_of(
+    *tasks: Task, jobs: tuple[Job, ...] = (), run: Run = RUN, detail: RunDetail = DETAIL, graph: Drawn | None = None
+) -> FaceStore:
+    return FaceStore(IDENTITY, run, detail, tasks, jobs, Ticks(), graph)
+
+
+__all__ = ["DETAIL", "Drawn", "IDENTITY", "RUN", "Ticks", "delta", "evolve", "job", "store_of", "task"]

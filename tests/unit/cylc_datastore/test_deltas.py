@@ -9,7 +9,7 @@ from triplane.entities import TASK_STATES, evolve
 from triplane_cylc.datastore import FaceStore
 from triplane_schemas.cylc import data_store_pb2 as pb
 from unit.cylc_datastore.consumer import TYPES, Consumer
-from unit.cylc_datastore.runs import DETAIL, IDENTITY, RUN, Ticks, delta, job, store_of, task
+from unit.cylc_datastore.runs import DETAIL, IDENTITY, RUN, Drawn, Ticks, delta, job, store_of, task
 
 NAMES = ("a", "b", "c", "late")
 CYCLES = ("1", "2", "10")
@@ -25,10 +25,15 @@ FAMILIES = {"b": ["OTHER", "FAM"], "late": ["NEW"]}
 OTHER_DEFINITION = {**DETAIL.definition, "title": "Another", "families": {"FAM": {}, "NEW": {"parents": ["FAM"]}}}
 
 
+def a_graph(rng: random.Random) -> Drawn:
+    everywhere = [f"{cycle}/{name}" for cycle in CYCLES for name in NAMES]
+    edges = ((rng.choice(everywhere), rng.choice(everywhere)) for _ in range(rng.randrange(12)))
+    return Drawn(*edges, over=("succeeded", "expired"), families=FAMILIES)
+
+
 def a_task(rng: random.Random):
     cycle, name = rng.choice(CYCLES), rng.choice(NAMES)
-    always = random.Random(f"{cycle}/{name}")
-    sources = [(f"{always.choice(CYCLES)}/{always.choice(NAMES)}", rng.random() < 0.5) for _ in range(always.randrange(4))]
+    sources = [(f"{rng.choice(CYCLES)}/{rng.choice(NAMES)}", rng.random() < 0.5) for _ in range(rng.randrange(4))]
     return task(
         cycle,
         name,
@@ -86,10 +91,14 @@ lengths = st.integers(1, 8)
 @given(seeds, lengths)
 def test_a_consumer_that_follows_every_batch_has_the_full_state(seed, length):
     rng = random.Random(seed)
-    store = store_of(task("1", "a"), task("1", "b", "running", submit_num=1), jobs=(job("1", "b"),))
+    graph = rng.choice([None, a_graph(rng)])
+    store = store_of(task("1", "a"), task("1", "b", "running", submit_num=1), jobs=(job("1", "b"),), graph=graph)
     consumer = Consumer(store.entire())
     for _ in range(length):
         store.absorb(a_commit(rng))
+        if rng.random() < 0.2:
+            for message in store.look_as_far_as(rng.randrange(4)):
+                consumer.receive(*message)
         if rng.random() < 0.5:
             for message in store.flush():
                 consumer.receive(*message)
@@ -106,7 +115,8 @@ def test_changes_lead_to_the_same_state_as_building_from_the_end(seed, length):
     """Totals, families, edges and links are kept up by adding and taking away; counting anew must agree."""
     rng = random.Random(seed)
     tasks, jobs, run, detail = {}, {}, RUN, DETAIL
-    store = store_of()
+    graph = rng.choice([None, a_graph(rng)])
+    store = store_of(graph=graph)
     for _ in range(length):
         commit = a_commit(rng)
         store.apply(commit)
@@ -116,23 +126,24 @@ def test_changes_lead_to_the_same_state_as_building_from_the_end(seed, length):
         tasks.update({changed.key: changed for changed in commit.tasks})
         jobs.update({changed.key: changed for changed in commit.jobs if changed.key[:2] in tasks})
         run, detail = commit.run, commit.detail or detail
-    fresh = FaceStore(IDENTITY, run, detail, tasks.values(), jobs.values(), Ticks())
+    fresh = FaceStore(IDENTITY, run, detail, tasks.values(), jobs.values(), Ticks(), graph)
+    assert {row.id: row.graph_depth for row in fresh.task_proxies.values()} == {
+        row.id: row.graph_depth for row in store.task_proxies.values()
+    }
     assert {row.id for row in fresh.jobs.values()} == {row.id for row in store.jobs.values()}
     assert {row.id for row in fresh.edges.values()} == {row.id for row in store.edges.values()}
     for new in fresh.family_proxies.values():
         old = store.family_proxies[new.id]
-        assert (old.state, old.state_totals, old.is_held_total, old.is_queued_total, old.is_runahead_total) == (
-            new.state, new.state_totals, new.is_held_total, new.is_queued_total, new.is_runahead_total,
+        assert (old.state, old.state_totals, old.is_held_total, old.is_queued_total, old.is_runahead_total, old.graph_depth) == (
+            new.state, new.state_totals, new.is_held_total, new.is_queued_total, new.is_runahead_total, new.graph_depth,
         )  # fmt: skip
     for name in ("states", "state_totals", "oldest_active_cycle_point", "newest_active_cycle_point", "status", "is_held_total"):
         assert getattr(fresh.workflow, name) == getattr(store.workflow, name)
 
 
 def test_a_batch_has_its_topics_in_order_and_then_all_of_them():
-    store = store_of(task("1", "a"))
-    messages = store.apply(
-        delta(tasks=(task("2", "late", detail={"prerequisites": [{"task": "1/a", "satisfied": True}]}),), jobs=(job("1", "a"),))
-    )
+    store = store_of(task("1", "a"), graph=Drawn(("1/a", "2/late"), planned=False))
+    messages = store.apply(delta(tasks=(task("2", "late"),), jobs=(job("1", "a"),)))
     topics = [topic.decode() for topic, _ in messages]
     assert topics == ["edges", "families", "family_proxies", "jobs", "tasks", "task_proxies", "workflow", "all"]
     everything = pb.AllDeltas.FromString(messages[-1][1])

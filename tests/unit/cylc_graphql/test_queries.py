@@ -5,7 +5,7 @@ import pytest
 
 from triplane.entities import evolve
 from triplane_cylc.graphql import GraphQLRefused, execute_query, prepare, selects_workflow
-from unit.cylc_datastore.runs import RUN, job, store_of, task
+from unit.cylc_datastore.runs import RUN, Drawn, job, store_of, task
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +23,7 @@ def store():
             job("1", "slow", 1, "running", submitted=3.0, platform="queue:q"),
             job("2", "a", 1, "failed"),
         ),
+        graph=Drawn(("1/a", "1/b"), ("1/slow", "1/b"), over=(), planned=False),
     )
 
 

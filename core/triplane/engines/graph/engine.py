@@ -26,16 +26,20 @@ from triplane.commands.system import ContinueStep, DefinitionRead, FireTimer, Xt
 from triplane.effects import KillJob
 from triplane.engines.base import Preparation, RunState, Step
 from triplane.engines.graph import broadcasts, lives, reloading, standing, steering, xtriggers
+from triplane.engines.graph.chart import Chart
+from triplane.engines.graph.definition.plain import from_plain
 from triplane.engines.graph.events import GRAPH_EVENTS
 from triplane.engines.graph.handlers import run_event
 from triplane.engines.graph.origins import read_from
+from triplane.engines.graph.plan import Plan
 from triplane.engines.graph.pool import Pool, loaded
 from triplane.engines.graph.progress import Progress
 from triplane.engines.graph.reading import ReadDefinition
 from triplane.engines.graph.reports import Reports
 from triplane.engines.graph.submission import platform_of, run_mode
 from triplane.engines.graph.triggers import SIMULATION, SKIP
-from triplane.errors import Conflict, NotSupported, RefusedInput
+from triplane.entities import RunDetail
+from triplane.errors import CannotNow, Conflict, NotSupported, RefusedInput
 from triplane.events import EventType
 
 
@@ -225,6 +229,16 @@ class GraphEngine:
     def load(self, state: RunState) -> None:
         """Rebuild the pool."""
         state.private = loaded(state)
+
+    def chart(self, detail: RunDetail, state: RunState | None) -> Chart:
+        """The graph of a run's definition."""
+        if state is not None:
+            pool: Pool = state.private
+            return Chart(pool.plan, pool.facts)
+        try:
+            return Chart(Plan(from_plain(detail.definition["graph"])))
+        except (KeyError, TypeError, ValueError) as error:
+            raise CannotNow(f"the stored definition cannot be read: {error}") from error
 
     def recover(self, state: RunState, step: Step) -> None:
         """Submit again what was being submitted, look for jobs, and go on where a step was cut off."""

@@ -290,6 +290,32 @@ class Plan(Triggers):
                 found[child] = first
         return found
 
+    # ---- neighbours ------------------------------------------------------------------------------------------------
+
+    def upstream(self, name: str, point: int) -> list[tuple[str, int]]:
+        """Tasks whose outputs the task at a point waits for or is removed by; not all of them need to exist."""
+        task = self._tasks[name]
+        found = [
+            (condition.task, condition.upstream_point(point, self.calendar))
+            for index, sequence in task.sequences
+            if point in sequence
+            for one in (*task.prerequisites.get(index, ()), *task.suicides.get(index, ()))
+            for condition in one.conditions
+        ]
+        if task.definition.is_sequential:
+            before = self._previous(task, point)
+            if before is not None:
+                found.append((name, before))
+        return found
+
+    def downstream(self, name: str, point: int) -> list[tuple[str, int]]:
+        """Tasks that any output of the task at a point leads to or removes."""
+        found: list[tuple[str, int]] = []
+        for output in self._tasks[name].definition.outputs:
+            found += self.children(name, output, point)
+            found += self.waiting_for_point(name, output, point).items()
+        return found
+
     # ---- outputs ---------------------------------------------------------------------------------------------------
 
     def is_complete(self, task: Task) -> bool:

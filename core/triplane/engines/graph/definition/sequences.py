@@ -3,8 +3,11 @@
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from threading import Lock
 
 from triplane.engines.graph.definition.calendar import Calendar, Interval
+
+_walking = Lock()
 
 MAX_SKIPPED = 10_000
 """Points in a row that exclusions may take out; a longer gap counts as the end."""
@@ -128,8 +131,10 @@ class Sequence:
             return found
         # Each step begins where the last one ended, on a day that may have become an earlier one: they must all be taken.
         walked = self._walked
-        if not walked:
-            walked.append(self.start)
-        while walked[-1] < point:
-            walked.append(self.calendar.shift(walked[-1], self.step))
+        # Definitions are read by threads that draw them, too.
+        with _walking:
+            if not walked:
+                walked.append(self.start)
+            while walked[-1] < point:
+                walked.append(self.calendar.shift(walked[-1], self.step))
         return walked[bisect_left(walked, point)]
