@@ -34,11 +34,11 @@ class Core:
         self.commands.append(command)
 
 
-def open_session(core=None, may_read=True):
+def open_session(core=None, may_read=True, **more):
     run = Run("default", "demo", "r1", 1, "graph", "demo", "", "running", created=1.0, updated=1.0)
     identity = FaceIdentity("me", "demo", "localhost", 43001, 43002, "/cylc-run/demo")
     store = FaceStore(identity, run, RunDetail(), (Task("1", "a", 1, "waiting", 1.0),), (), lambda: 2.0)
-    return Session(identity, store, TARGET, (core or Core()).dispatch, may_read)
+    return Session(identity, store, TARGET, (core or Core()).dispatch, may_read, **more)
 
 
 async def ask(session, endpoint, args=None, **more):
@@ -200,3 +200,22 @@ async def test_any_body_has_a_reply_that_is_json(body):
     reply = open_session().receive(body)
     reply = await reply if inspect.isawaitable(reply) else reply
     assert set(json.loads(reply)) in ({"data", "cylc_version"}, {"error", "cylc_version"})
+
+
+@pytest.mark.parametrize(
+    ("extent", "may_write", "response"),
+    [
+        (3, True, [True, "Maximum edge distance set to 3"]),
+        (-1, True, [False, "Edge distance cannot be negative"]),
+        (101, True, [False, "Edge distance cannot be more than 100"]),
+        (3, False, [False, "this key may not change what is shown of the run"]),
+    ],
+)
+async def test_the_extent_of_the_window_is_set_by_who_may_write(extent, may_write, response):
+    looked = []
+    session = open_session(Core(), may_write=may_write, look=looked.append)
+    request = f'mutation {{ setGraphWindowExtent(workflows: ["demo"], nEdgeDistance: {extent}) {{ result }} }}'
+    answer = await ask(session, "graphql", {"request_string": request})
+    (row,) = answer["data"]["setGraphWindowExtent"]["result"]
+    assert row["response"] == response
+    assert looked == ([extent] if response[0] else [])
