@@ -94,12 +94,11 @@ SUBCOMMANDS: Final[Mapping[str, Subcommand]] = {
         _same("broadcast --display", "reads", "the settings that are broadcast; none but on graphs"),
         _same("client", "reads", "any endpoint, as JSON"),
         _same("subscribe", "reads", "what changes, as it changes, until the run ends"),
+        _same("stop --max-polls=N", "reads", "as stop, and asks until the run has stopped"),
         _same("tui", "reads", "the tree of tasks, and commands upon them"),
         _same("gui", "reads", "the tree of tasks in a browser, and commands upon them"),
         _same("scan", "files", "the runs that are served"),
         _same("get-workflow-contact", "files", "the contact file"),
-        _same("workflow-state", "files", "states and outputs of tasks, from log/db"),
-        _same("cat-log", "files", "the run's log, and those of jobs that have files"),
         _same("list", "files", _STUB),
         _same("config", "files", _STUB),
         _same("graph", "files", _STUB),
@@ -107,6 +106,10 @@ SUBCOMMANDS: Final[Mapping[str, Subcommand]] = {
         _same("cycle-point", "files", "computes a cycle point; needs no run"),
         _same("validate", "files", _STUB),
         _same("clean", "files", "refused by the client while the run is open"),
+        _same("vr", "files", "refused by the client: the run was not installed from a source; use reload"),
+        _same("reinstall", "files", "refused by the client: the run was not installed from a source"),
+        _same("install", "files", "looks for sources of its own, which are no runs of a gateway"),
+        _same("play, of a run that is not served", "files", "starts nothing: the stub fails validation, and says what to use instead"),
     )
 }
 """By words, in the order of the document."""
