@@ -23,6 +23,10 @@ answers. Config: `--config FILE`, or `$TRIPLANE_CONFIG`, or `triplane.toml` here
 OWN_COMMANDS = {
     "serve": ("triplane.cli.serving:serve_command", "Run a gateway: its store, its engines and every wire that is on."),
     "doctor": ("triplane.cli.examining:doctor_command", "Look at config, disk, clock, ports, store and faces; say what to do."),
+    "backup": ("triplane.cli.keeping:backup_command", "Back up the data directory, also while its gateway runs."),
+    "restore": ("triplane.cli.keeping:restore_command", "Make the data directory from a backup."),
+    "verify": ("triplane.cli.keeping:verify_command", "Check everything that is stored, or a backup."),
+    "migrate": ("triplane.cli.keeping:migrate_command", "Bring the store to this release's schema, or say what that would take."),
     "graph": ("triplane.cli.graphing:graph_command", "Print what the graph of a flow.cylc comes to, cycle by cycle."),
     "config": ("triplane.cli.configuring:app", "Check the config file, show what is in force, print what it may say."),
 }

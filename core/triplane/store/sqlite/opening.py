@@ -77,6 +77,15 @@ class SqliteStore:
         """Findings of a quick integrity check; empty when all is well. Reads the whole file."""
         return integrity.findings(self._readers.get())
 
+    def count_runs(self) -> int:
+        """How many runs there are, open and closed."""
+        count: int = self._readers.get().execute("SELECT count(*) FROM runs").get
+        return count
+
+    def run_ids_after(self, key: int, limit: int) -> list[tuple[int, str]]:
+        """(key, run id) of runs with a greater key, in the order in which they were opened."""
+        return list(self._readers.get().execute("SELECT key, run_id FROM runs WHERE key > ? ORDER BY key LIMIT ?", (key, limit)))
+
     def close(self) -> None:
         """Copy the log into the file, close every connection and give the directory up; a second call does nothing."""
         self._readers.close()
