@@ -22,7 +22,7 @@ ECHO_GOALS = {1: 0.6, 16: 0.55, 64: 0.55}
 P50_TIMES, RATE_TIMES = 300.0, 50.0
 LIST_FLOOR_GOAL, LIST_PEER_GOAL, PING_GOAL = 0.10, 0.05, 0.15
 DELTA_P50_GOAL, DELTA_RATE_GOAL, FAN_GOAL, GROWTH_GOAL = 3.0, 0.40, 0.70, 1.3
-MOST_SECONDS, PEER_SECONDS, MOST_PEER_REPETITIONS = 0.7, 1.2, 3
+MOST_SECONDS, PEER_SECONDS, MOST_PEER_REPETITIONS = 0.5, 1.0, 3
 """The group has many rows; and of a server that sleeps a fifth of a second between requests, a second shows a handful."""
 NOISY = 0.3
 RAW, RAW_SUB = "raw REQ sockets", "raw REQ and SUB sockets"

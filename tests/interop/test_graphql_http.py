@@ -3,9 +3,12 @@
 import asyncio
 import hashlib
 import json
+from contextlib import contextmanager
 
 import aiohttp
 import pytest
+import zmq.asyncio
+import zmq.auth
 
 from gateway_process import GatewayProcess, free_ports
 
@@ -123,6 +126,61 @@ async def test_foreign_origins_and_hosts_and_other_paths_are_refused(served, htt
     assert (await ask(http, url + "/more", "{ workflows { name } }"))[0] == 404
     async with http.get(url) as answer:
         assert answer.status == 405 and answer.headers["Allow"] == "POST"
+
+
+@contextmanager
+def request_socket(run_directory):
+    """Asks one face over its own socket, with the key that local clients use."""
+    service = run_directory / ".service"
+    contact = dict(line.split("=", 1) for line in (service / "contact").read_text().splitlines())
+    context = zmq.asyncio.Context()
+    socket = context.socket(zmq.REQ)
+    socket.curve_serverkey, _ = zmq.auth.load_certificate(service / "server.key")
+    socket.curve_publickey, socket.curve_secretkey = zmq.auth.load_certificate(service / "client.key_secret")
+    socket.connect(f"tcp://127.0.0.1:{contact['CYLC_WORKFLOW_PORT']}")
+
+    async def ask_face(query, variables):
+        arguments = {"request_string": query, "variables": variables}
+        await socket.send_json({"command": "graphql", "args": arguments, "meta": {}})
+        async with asyncio.timeout(20):
+            return await socket.recv_json()
+
+    try:
+        yield ask_face
+    finally:
+        context.destroy(linger=0)
+
+
+BOMBS = {
+    "depth": ("{ workflows { " + "taskProxies { firstParent { " * 8 + "id" + "}}" * 8 + "} }", {}, "nested too deeply"),
+    "aliases": ("{ workflows { " + " ".join(f"a{n}: id" for n in range(1_500)) + "} }", {}, "aliases"),
+    "fragments in a circle": ("fragment a on Job { ...b } fragment b on Job { ...a } { jobs { ...a } }", {}, "itself"),
+    "a huge list": ("{ workflows(ids: [" + '"a" ' * 4_900 + "]) { id } }", {}, "values"),
+    "directives": ("{ workflows { id " + "@a " * 2_000 + "} }", {}, "Unknown directive"),
+    "introspection": ("{ " + " ".join(f"a{n}: __schema {{ types {{ fields {{ name }} }} }}" for n in range(49)) + " }", {}, "too much"),
+    "variables": ("query ($i: [ID]) { workflows(ids: $i) { id } }", {"i": ["x"] * 100_000}, "values"),
+    "nested lists": ("{ workflows { taskProxies " + "{ jobs { taskProxy " * 5 + "{ id }" + " } }" * 5 + " } }", {}, "costs too much"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BOMBS)
+async def test_a_bomb_is_refused_on_every_transport_and_the_next_request_is_answered(served, http, name):
+    gateway, url = served
+    await both_shown(http, url)
+    query, variables, said = BOMBS[name]
+    body = {"query": query, "variables": variables}
+    status, answer = await ask(http, url, query, variables)
+    assert status == 400 and said in answer["errors"][0]["message"]
+    async with http.ws_connect(url, protocols=["graphql-transport-ws"]) as ws:
+        for message in ({"type": "connection_init"}, {"type": "subscribe", "id": "b", "payload": body}):
+            await ws.send_json(message)
+        refused = await heard(ws, "b")
+        assert refused["type"] == "error" and said in refused["payload"][0]["message"]
+        await ws.send_json({"type": "subscribe", "id": "n", "payload": {"query": "{ workflows { name } }"}})
+        assert (await heard(ws, "n"))["type"] == "next"
+    with request_socket(gateway.home / "cylc-run" / "one") as ask_face:
+        assert said in (await ask_face(query, variables))["error"]["message"]
+        assert (await ask_face("{ workflows { name } }", {}))["data"] == {"workflows": [{"name": "one"}]}
 
 
 TWICE = '{"type": "subscribe", "id": "1", "payload": {"query": "subscription { deltas { id } }"}}'

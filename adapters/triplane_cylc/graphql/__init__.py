@@ -22,7 +22,8 @@ Enumeration values arrive as member names: `stop` `mode` is `Clean`, `Kill`, `No
 
 Everything that is wrong with a request is one exception, `GraphQLRefused`; `str()` of it is the text for the error
 reply. Requests are refused before execution when they exceed 5,000 tokens, a depth of 15, 50 aliases or repeated
-fields, or a cost of 10,000; execution refuses to visit more than a fixed number of elements.
+fields, 500 values written out, 5,000 values in variables, or a cost of 10,000; the schema may be asked for once. Execution
+refuses to visit more than a fixed number of elements.
 
 Source: cylc.md section 3 (arguments, types, results) and section 6 (ids).
 """

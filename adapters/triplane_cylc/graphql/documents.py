@@ -23,7 +23,7 @@ from graphql import (
 )
 from graphql.execution.values import get_argument_values, get_variable_values
 
-from triplane_cylc.graphql.limits import MAX_CHARACTERS, MAX_TOKENS, GraphQLRefused, check_cost
+from triplane_cylc.graphql.limits import MAX_CHARACTERS, MAX_TOKENS, GraphQLRefused, check_cost, check_variables
 from triplane_cylc.graphql.plan import Compiler, NoPlan, ObjectPlan, RootField
 from triplane_cylc.graphql.schema import cylc_schema
 
@@ -134,6 +134,7 @@ def prepare(request_string: Any, variables: Any = None) -> Prepared:
         variables = {}
     if not isinstance(variables, dict) or not all(isinstance(name, str) for name in variables):
         raise GraphQLRefused("variables must be an object")
+    check_variables(variables)
     document = _documents.get(request_string)
     if document.operation.operation is not OperationType.QUERY:
         return _prepare(document, variables)
@@ -163,15 +164,16 @@ def _read(request_string: str) -> _Document:
         raise GraphQLRefused(exc.message) from exc
     except RecursionError as exc:
         raise GraphQLRefused("The request is nested too deeply.") from exc
+    operations = [definition for definition in node.definitions if isinstance(definition, OperationDefinitionNode)]
+    # Before they are validated: hundreds fit into a request.
+    if len(operations) > 1:
+        raise GraphQLRefused("Must provide operation name if query contains multiple operations.")
     check_cost(schema, node)
     errors = validate(schema, node, RULES, max_errors=MAX_ERRORS)
     if errors:
         raise GraphQLRefused(*(error.message for error in errors))
-    operations = [definition for definition in node.definitions if isinstance(definition, OperationDefinitionNode)]
     if not operations:
         raise GraphQLRefused("Must provide an operation.")
-    if len(operations) > 1:
-        raise GraphQLRefused("Must provide operation name if query contains multiple operations.")
     fragments = {
         definition.name.value: definition for definition in node.definitions if isinstance(definition, FragmentDefinitionNode)
     }

@@ -13,7 +13,7 @@ from typing import Any
 
 from triplane_cylc.datastore import FaceStore, elements
 from triplane_cylc.graphql.limits import Budget
-from triplane_cylc.graphql.select import Selection, selects_workflow, sort_key
+from triplane_cylc.graphql.select import Selection, id_list, selects_workflow, sort_key
 
 Args = Mapping[str, Any]
 
@@ -209,7 +209,7 @@ def _condition_task(context: Context, condition: elements.Condition, args: Any) 
 
 RULES: dict[tuple[str, str], FieldRule] = {
     ("Subscriptions", "deltas"): FieldRule(lambda context, element, args: element.deltas),
-    ("Queries", "workflows"): FieldRule(_workflows, lambda args: (_texts(args, "ids"), _texts(args, "exids"))),
+    ("Queries", "workflows"): FieldRule(_workflows, lambda args: (id_list(args, "ids"), id_list(args, "exids"))),
     ("Queries", "job"): _by_id("Job", "jobs"),
     ("Queries", "task"): _by_id("Task", "tasks"),
     ("Queries", "taskProxy"): _by_id("TaskProxy", "task_proxies"),
@@ -219,7 +219,7 @@ RULES: dict[tuple[str, str], FieldRule] = {
     ("Queries", "edges"): _table("Edge", "edges"),
     ("Workflow", "nodesEdges"): FieldRule(_nodes_edges, lambda args: Selection("TaskProxy", args)),
     ("Workflow", "latestStateTasks"): FieldRule(_latest, lambda args: _texts(args, "states")),
-    ("Workflow", "broadcasts"): FieldRule(_broadcasts, lambda args: _texts(args, "ids")),
+    ("Workflow", "broadcasts"): FieldRule(_broadcasts, lambda args: id_list(args, "ids")),
     ("TaskProxy", "task"): _one("tasks", "task"),
     ("TaskProxy", "extras"): FieldRule(lambda context, element, args: {}),
     ("TaskProxy", "outputs"): FieldRule(_listed("outputs"), _listing("Output")),

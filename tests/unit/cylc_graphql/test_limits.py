@@ -38,6 +38,21 @@ BOMBS = {
     "an unused fragment": ("fragment a on Workflow { " + "id " * 4_900 + " } { workflows { id } }", "repeated fields"),
     "characters": ("#" + "x" * 2_000_000, f"at most {MAX_CHARACTERS}"),
     "directives": ("{ workflows { id " + "@a " * 2_000 + "} }", "Unknown directive"),
+    "introspection again and again": (
+        "{ " + " ".join(f"a{n}: __schema {{ types {{ fields {{ args {{ name }} }} }} }}" for n in range(40)) + " }",
+        "ask for the schema once",
+    ),
+    "introspection in circles": ("{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }", "depth"),
+    "a list within introspection": ('{ __type(name: "Job") { possibleTypes { possibleTypes { possibleTypes { name } } } } }', "depth"),
+    "operations": (" ".join(f"query q{n} {{ workflows {{ id }} }}" for n in range(600)), "multiple operations"),
+    "a list of values": ("{ taskProxies(ids: [" + '"a" ' * 4_900 + "]) { id } }", "more than 500 values"),
+    "an object of values": ("{ taskProxies(sort: {" + " ".join(f"k{n}: 1" for n in range(1_200)) + "}) { id } }", "500 values"),
+    "default values": ("query (" + " ".join(f'$v{n}: [ID] = ["a" "b"]' for n in range(400)) + ") { workflows { id } }", "500 values"),
+    "directives that are known": ("query ($y: Boolean = true) { workflows { id " + "@include(if: $y) " * 600 + "} }", "used once"),
+    "fields of an interface": (
+        "subscription { deltas { updated { ... on Delta { taskProxies " + "{ jobs { taskProxy " * 4 + "{ id }" + " } }" * 4 + " } } } }",
+        "costs too much",
+    ),
     "inline fragments": ("{ workflows { " + "... { " * 100 + "id" + "}" * 100 + "} }", None),
 }  # fmt: skip
 
@@ -85,9 +100,22 @@ def test_as_many_aliases_as_allowed_pass():
         prepare("{ workflows { " + " ".join(f"a{n}: id" for n in range(MAX_ALIASES + 1)) + "} }")
 
 
-def test_too_many_ids_are_refused():
+@pytest.mark.parametrize("field", ["taskProxies", "workflows", "jobs"])
+def test_too_many_ids_are_refused(field):
     with pytest.raises(GraphQLRefused, match="1001 ids; at most 1000"):
-        prepare("query ($i: [ID]) { taskProxies(ids: $i) { id } }", {"i": ["1/a"] * 1_001})
+        prepare(f"query ($i: [ID]) {{ {field}(ids: $i) {{ id }} }}", {"i": ["1/a"] * 1_001})
+
+
+@pytest.mark.parametrize("values", [["x"] * 5_001, [["x"] * 10] * 1_000, {str(n): n for n in range(5_001)}])
+def test_variables_that_are_too_many_are_refused_before_they_are_read(values):
+    with pytest.raises(GraphQLRefused, match="more than 5000 values"):
+        prepare("query ($i: [ID]) { workflows(ids: $i) { id } }", {"i": values})
+
+
+def test_trying_many_globs_on_many_tasks_is_refused_before_it_is_tried():
+    store = store_of(*(task("1", f"t{n}") for n in range(1_000)))
+    with pytest.raises(GraphQLRefused, match="too large"):
+        execute_query(prepare("query ($i: [ID]) { taskProxies(ids: $i) { id } }", {"i": ["*a*b*c*"] * 1_000}), store)
 
 
 def test_an_answer_that_would_be_too_large_is_refused_while_it_is_made():
