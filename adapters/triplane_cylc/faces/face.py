@@ -1,5 +1,6 @@
 """One open face: its sockets, the sessions of its keys, and its data store, fed with the run's deltas."""
 
+import os
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -15,11 +16,13 @@ from triplane.queries import RunView
 from triplane.taskgraph import TaskGraph
 from triplane_cylc.datastore import FaceIdentity, FaceStore, WindowLimits
 from triplane_cylc.datastore.store import Message
+from triplane_cylc.faces.contact import CYLC_VERSION
 from triplane_cylc.faces.directory import FaceDirectory
 from triplane_cylc.faces.keys import FaceKeys, KeyPair
 from triplane_cylc.faces.showing import Showing
 from triplane_cylc.frames import encode_error
 from triplane_cylc.mutations import Target
+from triplane_cylc.record import Recorder
 from triplane_cylc.session import Session
 from triplane_cylc.transport.doorkeeper import Doorkeeper
 from triplane_cylc.transport.sockets import FaceSockets
@@ -49,6 +52,7 @@ class Face:
         self.identity: FaceIdentity | None = None
         self.on_lost: Callable[[Face], None] | None = None
         self._cursor = 0
+        self._recorder = Recorder(directory.path)
         self._showing = Showing(self._publish, self._is_followed, self._is_lost)
         self._targets = {public.decode("ascii"): target for target, public in keys.allowed.items()}
         self._access: dict[str, frozenset[str]] = {}
@@ -138,6 +142,7 @@ class Face:
         self._cursor = view.cursor
         parts = (view.run, view.detail, tuple(view.tasks.values()), tuple(view.jobs.values()))
         graph = chart()
+        self._recorder.begin(view, _about(identity, view))
         shown(self)
         # In a thread: ten thousand tasks take longer to draw than everybody else should have to wait.
         self._showing.store = await aside(FaceStore, identity, *parts, clock, graph, chart, limits)
@@ -150,6 +155,7 @@ class Face:
             self._showing.forget()
             self._cursor = view.cursor
             self.run = view.run
+            self._recorder.refresh(view)
             self.sockets.publish(store.reload(view.run, view.detail, tuple(view.tasks.values()), tuple(view.jobs.values())))
 
     def receive(self, body: bytes | None, user_id: str) -> bytes | Awaitable[bytes]:
@@ -183,6 +189,7 @@ class Face:
         if delta.cursor > self._cursor:
             self._cursor = delta.cursor
             self.run = delta.run
+            self._recorder.take(delta)
             self._showing.take(delta)
 
     def show_changes(self) -> None:
@@ -220,6 +227,7 @@ class Face:
         if self._showing.store is not None:
             self._showing.store.shut_down()
         self._showing.close()
+        await self._recorder.close()
         self._sessions.clear()
         doorkeeper.close_domain(self.domain)
         if self.sockets is not None:
@@ -251,3 +259,14 @@ class Face:
         )
         self._sessions[user_id] = session
         return session
+
+
+def _about(identity: FaceIdentity, view: RunView) -> tuple[str, ...]:
+    """What a run's log says first each time that its face opens."""
+    return (
+        f"Workflow: {identity.name}",
+        f"Scheduler: url=tcp://{identity.host}:{identity.port} pid={os.getpid()}",
+        f"Workflow publisher: url=tcp://{identity.host}:{identity.pub_port}",
+        f"Cylc version: {CYLC_VERSION}",
+        f"Run: {view.run.run_id} of {view.run.engine} {view.run.workflow_type}, served by a Triplane gateway",
+    )
