@@ -1,7 +1,7 @@
 """From a finished step to what is stored, what subscribers get, and what the committed view becomes."""
 
 from triplane.deltas import Delta
-from triplane.engines.base import Engine, Step
+from triplane.engines.base import Engine, Step, rebuilds_tasks
 from triplane.queries import RunView
 from triplane.store.interface import Slice
 from triplane.visibility.attributes import has_index_rows
@@ -33,6 +33,10 @@ def finish_step(engine: Engine, step: Step, cursor: int, opened: bool) -> tuple[
         checkpoint=changes.checkpoint,
         indexed=changes.attributes_changed or (opened and has_index_rows(state.detail)),
     )
+    if rebuilds_tasks(type(engine)):
+        stored.tasks = stored.jobs = stored.pruned = ()
+        if closed:
+            stored.tasks, stored.jobs, stored.replaces_tasks = state.tasks.values(), state.jobs.values(), True
     delta = Delta(cursor, step.now, run, detail, events, tasks, pruned, jobs, rows, opened, closed)
     return stored, delta
 

@@ -3,10 +3,10 @@
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, cast
 
 from triplane.commands.base import RunCommand
-from triplane.engines.base import Engine, RunState, Step, TableState
+from triplane.engines.base import Engine, RebuildsTasks, RunState, Step, TableState, rebuilds_tasks
 from triplane.entities import Run
 from triplane.errors import CannotNow, GatewayError, NotCurrentRun, RunNotFound, WorkflowNotFound
 from triplane.events import Event
@@ -142,7 +142,7 @@ class RunTable:
         view = self._closed.get(run_id)
         if view is None:
             # A new run may be on disk a moment before its commit is announced here, and the store names it by then.
-            stored = self._store.runs.load(run_id)
+            stored = self._load(run_id)
             if stored is None:
                 return None
             view = _view_of(stored)
@@ -178,7 +178,7 @@ class RunTable:
                 return live if live.state.run.is_open else None
         if run_id in self._closed:
             return None
-        stored = self._store.runs.load(run_id)
+        stored = self._load(run_id)
         self.unloaded.pop(run_id, None)
         if stored is None or not stored.run.is_open:
             return None
@@ -191,6 +191,17 @@ class RunTable:
             self.drop(run_id)
             raise
         return live
+
+    def _load(self, run_id: str) -> StoredRun | None:
+        """What is stored of a run, with the tasks and jobs that its engine knows without their being stored."""
+        stored = self._store.runs.load(run_id)
+        if stored is not None and stored.run.is_open:
+            engine = self._engines.get(stored.run.engine)
+            if engine is not None and rebuilds_tasks(type(engine)):
+                rebuilt = cast(RebuildsTasks, engine).rebuild_tasks(stored.run)
+                if rebuilt is not None:
+                    stored.tasks, stored.jobs = rebuilt
+        return stored
 
     def state_of(self, stored: StoredRun) -> RunState:
         """A working state from what is stored, without its engine's private part."""

@@ -9,6 +9,7 @@ give the same state.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from triplane.commands.base import Command, RunCommand
@@ -380,6 +381,20 @@ class Engine(Protocol):
     def recover(self, state: RunState, step: Step) -> None:
         """Say again, after a restart, the effects of all that is still open (ready tasks, unsubmitted jobs, models)."""
         ...
+
+
+class RebuildsTasks(Protocol):
+    """An engine that has all that tasks and jobs of an open run are in `Run.data`: they are stored only when it closes."""
+
+    def rebuild_tasks(self, run: Run) -> "tuple[list[Task], list[Job]] | None":
+        """Tasks and jobs in creation order; None where `Run.data` is of a release that stored them."""
+        ...
+
+
+@cache
+def rebuilds_tasks(kind: type[Engine]) -> bool:
+    """Whether engines of this class are `RebuildsTasks`."""
+    return hasattr(kind, "rebuild_tasks")
 
 
 @runtime_checkable

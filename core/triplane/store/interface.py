@@ -90,9 +90,9 @@ class Slice:
         checkpoint: replaces the run's stored checkpoint if given.
         streams: changes of output streams in order, of any runs.
         workers: upserted; removed_workers: (namespace, worker_id).
-        rollouts, contracts: upserted. sessions: upserted; removed_sessions: (namespace, session_id).
+        rollouts, contracts, sessions: upserted; removed_sessions: (namespace, session_id).
         schedules: upserted; schedule_events: appended; forgotten_schedule_events: (namespace, schedule_id, last sequence to go).
-        cleared: the run closed, so all its timers go.
+        closed: all its timers go. replaces_tasks: `tasks` and `jobs` are all that there are; what was stored before goes.
         indexed: what `detail` says for searches (attributes, business key, …) is new: the run's index rows are replaced.
         attributes: definitions upserted; removed_attributes: (namespace, name).
     """
@@ -121,6 +121,7 @@ class Slice:
     schedules: Sequence[Schedule] = ()
     schedule_events: Sequence[ScheduleEvent] = ()
     forgotten_schedule_events: Sequence[tuple[str, str, int]] = ()
+    replaces_tasks: bool = False
     indexed: bool = False
     attributes: Sequence[SearchAttribute] = ()
     removed_attributes: Sequence[tuple[str, str]] = ()

@@ -17,7 +17,9 @@ from triplane.commands import (
 )
 from triplane.commands.system import FireTimer, ModelFailed, ModelRecorded
 from triplane.engines.simulation.steering import matches
+from triplane.entities import evolve
 from triplane.errors import CannotNow, NothingMatched, NotSupported, RefusedInput
+from triplane.store.sqlite.codec import pack, unpack
 from unit.simulation.harness import PureRun
 
 
@@ -366,3 +368,24 @@ def test_rows_that_come_after_their_step_are_stored_and_change_nothing_else():
     run.send(ModelRecorded, tables=rows)
     assert run.effects == [] and not run.changes.events
     assert [len(appended.rows) for appended in run.changes.rows] == [2]
+
+
+def test_tasks_and_jobs_are_rebuilt_from_the_runs_own_data_as_they_were():
+    run = PureRun()
+    run.loaded(steps=30)
+    run.clock.advance(3.0)
+    for number in range(1, 14):
+        run.stepped(number)
+        run.clock.advance(1.0)
+    run.send(HoldTasks, task_globs=("15/step",))
+    run.stepped(14)
+    stored = evolve(run.state.run, data=unpack(pack(run.engine.dump(run.state))))
+    assert run.engine.rebuild_tasks(stored) == (list(run.state.tasks.values()), list(run.state.jobs.values()))
+    assert (next(iter(run.tasks)), run.tasks["15"]) == ("5", "waiting held")
+
+
+def test_tasks_that_an_earlier_release_stored_are_taken_as_they_are():
+    run = PureRun()
+    data = dict(run.engine.dump(run.state))
+    del data["seen"]
+    assert run.engine.rebuild_tasks(evolve(run.state.run, data=data)) is None

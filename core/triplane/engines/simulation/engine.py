@@ -29,8 +29,10 @@ from triplane.engines.base import Preparation, RunState, Step
 from triplane.engines.meanings import refusal
 from triplane.engines.simulation import actions, deadlines, later, steering
 from triplane.engines.simulation.reading import read_start
+from triplane.engines.simulation.seen import dump_steps, load_steps
 from triplane.engines.simulation.settings import SimulationSettings
 from triplane.engines.simulation.state import STEP_NAME, Progress, name_of, progress_of
+from triplane.entities import Job, Run, Task
 from triplane.errors import CannotNow, NotSupported, RefusedInput
 from triplane.events import EventType
 from triplane.models.interface import MAX_TABLES
@@ -371,10 +373,14 @@ class SimulationEngine:
     # ---- restarts --------------------------------------------------------------------------------------------------
 
     def dump(self, state: RunState) -> Mapping[str, Any]:
-        return progress_of(state).dump()
+        return {**progress_of(state).dump(), "seen": dump_steps(state.tasks, state.jobs)}
 
     def load(self, state: RunState) -> None:
         state.private = Progress.of(state.run.data)
+
+    def rebuild_tasks(self, run: Run) -> tuple[list[Task], list[Job]] | None:
+        seen = run.data.get("seen")
+        return load_steps(seen) if seen is not None else None
 
     def recover(self, state: RunState, step: Step) -> None:
         """Take the model up again from its checkpoint; without one the run ends, for what its process knew is lost."""

@@ -70,7 +70,8 @@ class Progress:
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> "Progress":
         """From `Run.data`, with no child process."""
-        return cls(**{**data, "held": set(data["held"])})
+        fields = {name: value for name, value in data.items() if name != "seen"}
+        return cls(**{**fields, "held": set(data["held"])})
 
 
 def progress_of(state: RunState) -> Progress:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from triplane.engines.base import RunState, Step
+from triplane.engines.simulation.seen import DETAIL
 from triplane.engines.simulation.state import KEPT_STEPS, STEP_NAME, key_of, name_of, progress_of
 from triplane.entities import Job, evolve
 from triplane.errors import LimitReached, NothingMatched, RefusedInput
@@ -99,7 +100,7 @@ def show_waiting(state: RunState, step: Step, number: int) -> None:
     held = number in progress_of(state).held
     task = state.tasks.get(key_of(number))
     if task is None:
-        step.new_task(str(number), STEP_NAME, "waiting", is_held=held, detail={"kind": "step"})
+        step.new_task(str(number), STEP_NAME, "waiting", is_held=held, detail=DETAIL)
     elif task.is_held != held:
         step.put_task(evolve(task, is_held=held))
 
@@ -109,7 +110,7 @@ def show_begun(state: RunState, step: Step, number: int) -> None:
     task = state.tasks.get(key_of(number))
     attempt = 1 if task is None else task.submit_num + 1
     if task is None:
-        step.new_task(str(number), STEP_NAME, "running", submit_num=1, detail={"kind": "step"})
+        step.new_task(str(number), STEP_NAME, "running", submit_num=1, detail=DETAIL)
     else:
         step.put_task(evolve(task, state="running", is_held=False, submit_num=attempt))
     pid = progress_of(state).pid

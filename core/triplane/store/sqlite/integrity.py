@@ -6,6 +6,7 @@ import apsw
 
 _CHILDREN = (
     "run_details", "checkpoints", "histories", "tasks", "jobs", "timers", "run_tables", "table_rows", "run_attributes",
+    "run_tails",
 )  # fmt: skip
 _MOST_FINDINGS = 100
 
@@ -27,7 +28,6 @@ _REFERENCES: tuple[tuple[str, str], ...] = (
         "jobs without their task",
         "SELECT run || ': ' || cycle || '/' || name FROM jobs EXCEPT SELECT run || ': ' || cycle || '/' || name FROM tasks",
     ),
-    ("runs changed after the last commit", "SELECT run_id FROM runs WHERE cursor > (SELECT cursor FROM position)"),
 )  # fmt: skip
 
 
@@ -37,13 +37,22 @@ def findings(connection: apsw.Connection) -> list[str]:
         found = [text for (text,) in connection.execute(f"PRAGMA quick_check({_MOST_FINDINGS})") if text != "ok"]
         if found:
             return found
-        for sentence, sql in (*_orphans(connection), *_REFERENCES):
+        for sentence, sql in (*_orphans(connection), *_REFERENCES, _late(connection)):
             rows = [str(value) for (value,) in connection.execute(f"{sql} LIMIT 5")]
             if rows:
                 found.append(f"{sentence}: {', '.join(rows)}")
     except (apsw.CorruptError, apsw.NotADBError, apsw.IOError) as error:
         return [f"the file cannot be read: {error}"]
     return found
+
+
+def _late(connection: apsw.Connection) -> tuple[str, str]:
+    """What looks for runs that are ahead of the position and are not known to be."""
+    sql = "SELECT run_id FROM runs WHERE cursor > (SELECT cursor FROM position)"
+    # A store that is only looked at may be of an earlier schema.
+    if connection.table_exists("main", "run_tails"):
+        sql += " AND key NOT IN (SELECT value FROM position, json_each(position.ahead))"
+    return "runs changed after the last commit", sql
 
 
 def _orphans(connection: apsw.Connection) -> Iterator[tuple[str, str]]:

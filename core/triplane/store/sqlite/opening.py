@@ -31,6 +31,11 @@ from triplane.store.sqlite.tokens import SqliteTokenStore
 from triplane.store.sqlite.workers import SqliteWorkerStore
 from triplane.store.sqlite.writer import SqliteWriter
 
+_LAST_CURSOR = (
+    "SELECT max(p.cursor, coalesce((SELECT max(r.cursor) FROM runs r WHERE r.key IN (SELECT value FROM json_each(p.ahead))), 0))"
+    " FROM position p"
+)
+
 WARM_AT_ONCE = 1_000
 """Workflow ids that are read in before the store is open; what is more is for `RunStore.warm`, later."""
 
@@ -70,7 +75,10 @@ class SqliteStore:
 
     def last_cursor(self) -> int:
         """The greatest cursor ever committed; 0 in a new store."""
-        cursor: int = self._readers.get().execute("SELECT cursor FROM position").get
+        connection = self._readers.get()
+        # A store that is only looked at may be of an earlier schema.
+        sql = _LAST_CURSOR if connection.table_exists("main", "run_tails") else "SELECT cursor FROM position"
+        cursor: int = connection.execute(sql).get
         return cursor
 
     def check(self) -> list[str]:

@@ -69,6 +69,9 @@ class SqliteRemovalStore:
                 f"SELECT key, namespace, workflow_id, is_newest FROM runs WHERE run_id IN ({marks})", hidden
             ).fetchall()
             connection.executemany("INSERT INTO gone_runs VALUES (?)", [(key,) for key, *_ in found])
+            # The position may have to be told from one of their rows.
+            newest = f"SELECT coalesce(max(cursor), 0) FROM runs WHERE run_id IN ({marks})"
+            connection.execute(f"UPDATE position SET cursor = max(cursor, ({newest}))", hidden)
             connection.executemany("DELETE FROM runs WHERE key = ?", [(key,) for key, *_ in found])
             # Where the newest run of a workflow went and older ones stay, the newest of those stands for the workflow.
             connection.executemany(

@@ -7,7 +7,7 @@ import apsw
 from triplane.entities import HOST_TYPE, Run, RunDetail, Task
 from triplane.queries import RunCount, RunPage
 from triplane.store.interface import RunFilter, StoredRun
-from triplane.store.sqlite import tables, tasks
+from triplane.store.sqlite import tables, tails, tasks
 from triplane.store.sqlite.codec import pack, unpack
 from triplane.store.sqlite.connection import Readers
 from triplane.store.sqlite.known_ids import KnownIds
@@ -146,12 +146,17 @@ class SqliteRunStore:
         return [run_id for (run_id,) in rows]
 
     def checkpoint(self, run_id: str) -> bytes | None:
-        body: bytes | None = (
-            self._readers.get()
-            .execute("SELECT c.body FROM runs r JOIN checkpoints c ON c.run = r.key WHERE r.run_id = ?", (run_id,))
-            .get
-        )
-        return body
+        connection = self._readers.get()
+        # One transaction, so that a checkpoint that is moved meanwhile is seen either where it was or where it is.
+        connection.execute("BEGIN")
+        try:
+            key = key_of(connection, run_id)
+            body = tails.checkpoint_of(connection, key) if key is not None else None
+            if body is None:
+                body = connection.execute("SELECT body FROM checkpoints WHERE run = ?", (key,)).get
+            return body
+        finally:
+            connection.execute("COMMIT")
 
     def page(
         self,

@@ -1,8 +1,9 @@
 """Rows of runs' tables, kept in chunks of consecutive rows.
 
 A table is divided into pages of `TABLE_PAGE_ROWS` rows. Rows are stored as they come, one chunk for each append and page,
-row after row. When a page is complete its chunks become one, column after column, in the same transaction: a reader then
-decodes the columns that it needs, and a table costs the same however few rows came at a time.
+row after row; those of small steps wait in the run's tail (see `tails`) and come together. When a page is complete its
+chunks become one, column after column, in the same transaction: a reader then decodes the columns that it needs, and a
+table costs the same however few rows came at a time.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from triplane.entities import Rows
 from triplane.store.interface import TABLE_PAGE_ROWS
 from triplane.store.sqlite.codec import pack, unpack
 from triplane.store.sqlite.connection import Readers
+from triplane.store.sqlite.tails import ends_of, parts_of
 
 INSERT_TABLE = "INSERT INTO run_tables VALUES (?,?,?) ON CONFLICT DO NOTHING"
 INSERT_ROWS = "INSERT INTO table_rows VALUES (?,?,?,?,?)"
@@ -67,7 +69,7 @@ def join_page(connection: apsw.Connection, page: PageOfTable) -> None:
     found: list[Any] = connection.execute(_OF_PAGE, place).fetchall()
     if len(found) < 2 or sum(len(body) for _, _, body in found) > MAX_PAGE_BYTES:
         return
-    chunks = [Chunk(*stored) for stored in found]
+    chunks = [_stored_chunk(*stored) for stored in found]
     if chunks[0].first_row != first or sum(chunk.row_count for chunk in chunks) != TABLE_PAGE_ROWS:
         # Begun by a release that cut its chunks elsewhere; it is read just as well.
         return
@@ -95,9 +97,8 @@ class Chunk:
 
     __slots__ = ("_body", "first_row", "row_count", "size_bytes")
 
-    def __init__(self, first_row: Any, row_count: Any, body: Any) -> None:
-        self.first_row, self.row_count, self.size_bytes = first_row, row_count, len(body)
-        self._body: Any = unpack(body)
+    def __init__(self, first_row: int, row_count: int, size_bytes: int, body: Any) -> None:
+        self.first_row, self.row_count, self.size_bytes, self._body = first_row, row_count, size_bytes, body
 
     @property
     def by_column(self) -> bool:
@@ -119,6 +120,10 @@ class Chunk:
         return rows
 
 
+def _stored_chunk(first_row: Any, row_count: Any, body: Any) -> Chunk:
+    return Chunk(first_row, row_count, len(body), unpack(body))
+
+
 def _columns_from(body: bytes) -> Columns:
     return tuple((name, kind) for name, kind in unpack(body))
 
@@ -130,7 +135,9 @@ def tables_of(connection: apsw.Connection, key: int) -> list[tuple[str, Columns,
         " AND c.name = t.name ORDER BY first_row DESC LIMIT 1), 0) FROM run_tables t WHERE t.run = ? ORDER BY t.name",
         (key,),
     )
-    return [(name, _columns_from(columns), count) for name, columns, count in rows]
+    found = [(name, _columns_from(columns), count) for name, columns, count in rows]
+    ends = ends_of(connection, key) if found else {}
+    return [(name, columns, ends.get(name, count)) for name, columns, count in found]
 
 
 class SqliteTableStore:
@@ -165,12 +172,25 @@ class SqliteTableStore:
     def chunks(self, run_id: str, table: str, first_row: int, until: int, max_bytes: int) -> list[Chunk]:
         """Chunks with rows from `first_row` (≥ 0) to before `until`, in order; after `max_bytes` no further one."""
         found, size = [], 0
-        for stored in self._readers.get().execute(_CHUNKS, (self._key(run_id), table, first_row, until)):
-            chunk = Chunk(*stored)
-            if chunk.first_row + chunk.row_count <= first_row:
-                continue
-            found.append(chunk)
-            size += chunk.size_bytes
-            if size >= max_bytes:
-                break
+        connection, key = self._readers.get(), self._key(run_id)
+        # One transaction, so that rows that are moved meanwhile are seen either where they were or where they are.
+        connection.execute("BEGIN")
+        try:
+            for chunk in _chunks(connection, key, table, first_row, until):
+                if chunk.first_row + chunk.row_count <= first_row:
+                    continue
+                found.append(chunk)
+                size += chunk.size_bytes
+                if size >= max_bytes:
+                    break
+        finally:
+            connection.execute("COMMIT")
         return found
+
+
+def _chunks(connection: apsw.Connection, key: int | None, table: str, first_row: int, until: int) -> Iterator[Chunk]:
+    for stored in connection.execute(_CHUNKS, (key, table, first_row, until)):
+        yield _stored_chunk(*stored)
+    for (name, first, rows), size in parts_of(connection, key):
+        if name == table and first < until:
+            yield Chunk(first, len(rows), size, rows)

@@ -18,6 +18,8 @@ UPSERT_JOB = (
     " platform = excluded.platform, job_id = excluded.job_id, submitted = excluded.submitted, started = excluded.started,"
     " finished = excluded.finished, body = excluded.body"
 )
+DELETE_ALL_TASKS = "DELETE FROM tasks WHERE run = ?"
+DELETE_ALL_JOBS = "DELETE FROM jobs WHERE run = ?"
 DELETE_JOBS = "DELETE FROM jobs WHERE run = ? AND cycle = ? AND name = ?"
 UPSERT_TIMER = "INSERT INTO timers VALUES (?,?,?,?) ON CONFLICT DO UPDATE SET fire_at = excluded.fire_at, body = excluded.body"
 DELETE_TIMER = "DELETE FROM timers WHERE run = ? AND timer_id = ?"

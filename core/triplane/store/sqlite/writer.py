@@ -9,7 +9,7 @@ from typing import Any
 
 import apsw
 
-from triplane.entities import BuildRollout, CommandContract, Job, JobKey, Run, Task, TaskKey, Timer, Worker, WorkerSession
+from triplane.entities import BuildRollout, CommandContract, Job, JobKey, Rows, Run, Task, TaskKey, Timer, Worker, WorkerSession
 from triplane.store.interface import Slice, StoreBroken
 from triplane.store.sqlite import (
     attributes,
@@ -24,6 +24,7 @@ from triplane.store.sqlite import (
     sessions,
     streams,
     tables,
+    tails,
     tasks,
     tokens,
     workers,
@@ -40,16 +41,27 @@ MAX_REMEMBERED_RUNS = 200_000
 ROWS_TOGETHER = (64, 16, 4)
 """How many rows one statement inserts, largest first: few enough sizes that all their statements stay prepared."""
 
-_SAVE_CURSOR = "UPDATE position SET cursor = ?"
+MAX_AHEAD = 16
+"""Runs that may change without the position being written: the few that step again and again."""
+
+_SAVE_CURSOR = "UPDATE position SET cursor = ?, ahead = ?"
+_LOAD_AHEAD = "SELECT value FROM position, json_each(position.ahead)"
 
 
 class _Known:
-    """What the writer remembers of a run: its key, and the checksum its next event is chained to."""
+    """What the writer remembers of a run: its key, the checksum its next event is chained to, and its tail's extent.
 
-    __slots__ = ("head", "key", "length")
+    Attributes:
+        tail_steps: how many steps wait in its tail, or somewhat more; None until it is asked for.
+        tail_next: the number of the next one.
+    """
+
+    __slots__ = ("head", "key", "length", "tail_next", "tail_steps")
 
     def __init__(self, key: int, length: int, head: bytes) -> None:
         self.key, self.length, self.head = key, length, head
+        self.tail_steps: int | None = None
+        self.tail_next = 1
 
 
 class _Batch:
@@ -70,11 +82,20 @@ class _Batch:
         self.tables: list[tuple[Any, ...]] = []
         self.rows: list[tuple[Any, ...]] = []
         self.completed_pages: list[tables.PageOfTable] = []
+        self.tails: list[tuple[int, int, bytes]] = []
+        self.ended_tails: dict[int, None] = {}
+        self.replaced: dict[int, None] = {}
         self.checkpoints: dict[int, tuple[int, bytes]] = {}
         self.streams: dict[tuple[int, str], tuple[Any, ...]] = {}
         self.stream_items: list[tuple[Any, ...]] = []
         self.emptied_streams: list[tuple[int, str]] = []
         self.cursor = 0
+
+    def add_rows(self, key: int, appended: Sequence[Rows]) -> None:
+        """Have rows stored with their tables."""
+        for rows in appended:
+            self.rows.extend(tables.chunk_rows(key, rows))
+            self.completed_pages.extend(tables.completed_pages(key, rows))
 
 
 class SqliteWriter:
@@ -88,6 +109,7 @@ class SqliteWriter:
             "SELECT max((SELECT coalesce(max(key), 0) FROM runs), (SELECT coalesce(max(run), 0) FROM gone_runs)) + 1"
         ).get
         self._log_pages = 0
+        self._ahead: frozenset[int] | None = None
         self._broken: StoreBroken | None = None
         connection.set_wal_hook(self._count_log)
 
@@ -109,6 +131,7 @@ class SqliteWriter:
             except BaseException as error:
                 # What is remembered may be of the failed group.
                 self._known.clear()
+                self._ahead = None
                 meaning = meaning_of(error)
                 if isinstance(meaning, StoreBroken):
                     self._broken = meaning
@@ -251,6 +274,8 @@ class SqliteWriter:
                 batch.indexed[key] = attributes.rows_of(key, run.namespace, change.detail)
                 if not change.opened:
                     batch.unindexed.add(key)
+        if change.replaces_tasks:
+            batch.replaced[key] = None
         for task_key in change.pruned:
             batch.pruned[(key, *task_key)] = None
             batch.tasks.pop((key, task_key), None)
@@ -266,10 +291,29 @@ class SqliteWriter:
         for rows in change.rows:
             if rows.first_row == 0:
                 batch.tables.append(tables.table_row(key, rows))
-            batch.rows.extend(tables.chunk_rows(key, rows))
-            batch.completed_pages.extend(tables.completed_pages(key, rows))
-        if change.checkpoint is not None:
-            batch.checkpoints[key] = (key, change.checkpoint)
+        if change.rows or change.checkpoint is not None:
+            self._gather_rows(batch, known, change)
+        if change.closed and known.tail_steps != 0:
+            batch.ended_tails[key] = None
+
+    def _gather_rows(self, batch: _Batch, known: _Known, change: Slice) -> None:
+        key = known.key
+        # Behind a step that had the tail moved, others of the same group go the same way: what waits is always the latest.
+        goes_on = change.closed or key in batch.ended_tails
+        body = None if goes_on else tails.body_of(change.rows, change.checkpoint)
+        if known.tail_steps is None:
+            known.tail_steps, known.tail_next = tails.extent(self._connection, key)
+        if body is not None:
+            batch.tails.append((key, known.tail_next, body))
+            known.tail_next += 1
+            known.tail_steps += 1
+        else:
+            batch.add_rows(key, change.rows)
+            if change.checkpoint is not None:
+                batch.checkpoints[key] = (key, change.checkpoint)
+        if known.tail_steps and (body is None or known.tail_steps >= tails.MAX_STEPS):
+            batch.ended_tails[key] = None
+            known.tail_steps = 0
 
     def _gather_streams(self, batch: _Batch, change: Slice) -> None:
         for outcome in change.streams:
@@ -285,6 +329,7 @@ class SqliteWriter:
 
     def _open(self, batch: _Batch, run: Run) -> _Known:
         known = _Known(self._next_key, 0, histories.first_head(run.run_id))
+        known.tail_steps = 0
         self._next_key += 1
         batch.opened[known.key] = run
         self._known_ids.add(run.namespace, run.workflow_id)
@@ -333,6 +378,8 @@ class SqliteWriter:
         self._many(attributes.DELETE_ROWS, [(key,) for key in batch.unindexed])
         self._many(attributes.INSERT_ROW, [row for rows in batch.indexed.values() for row in rows])
         self._many(attributes.DELETE_SUPERSEDED, supersede)
+        self._many(tasks.DELETE_ALL_TASKS, [(key,) for key in batch.replaced])
+        self._many(tasks.DELETE_ALL_JOBS, [(key,) for key in batch.replaced])
         self._many(tasks.DELETE_TASK, batch.pruned)
         self._many(tasks.DELETE_JOBS, batch.pruned)
         self._many(tasks.UPSERT_TASK, [tasks.task_row(key, task) for (key, _), task in batch.tasks.items()])
@@ -342,6 +389,9 @@ class SqliteWriter:
         self._many(tasks.UPSERT_TIMER, [tasks.timer_row(at[0], timer) for at, timer in lasting.items() if timer is not None])
         self._many(tasks.DELETE_TIMERS, [(key,) for key in batch.closed])
         self._many(tables.INSERT_TABLE, batch.tables)
+        self._many(tails.INSERT_TAIL, batch.tails)
+        for key in batch.ended_tails:
+            self._end_tail(batch, key)
         self._many(tables.INSERT_ROWS, batch.rows)
         for page in batch.completed_pages:
             tables.join_page(self._connection, page)
@@ -350,7 +400,28 @@ class SqliteWriter:
         self._many(streams.INSERT_ITEM, batch.stream_items)
         self._many(streams.EMPTY_STREAM, batch.emptied_streams)
         if batch.cursor:
-            self._connection.execute(_SAVE_CURSOR, (batch.cursor,))
+            self._save_cursor(batch)
+
+    def _end_tail(self, batch: _Batch, key: int) -> None:
+        """Move what waits in a run's tail to where it stays."""
+        rows, checkpoint = tails.gathered(self._connection, key)
+        batch.add_rows(key, rows)
+        if checkpoint is not None:
+            # One that comes with the step that ends the tail is newer.
+            batch.checkpoints.setdefault(key, (key, checkpoint))
+        self._connection.execute(tails.DELETE_TAIL, (key,))
+
+    def _save_cursor(self, batch: _Batch) -> None:
+        """Write the position, unless it can be told from the runs' own rows: of those that are known to be ahead of it."""
+        if self._ahead is None:
+            self._ahead = frozenset(key for (key,) in self._connection.execute(_LOAD_AHEAD))
+        keys = batch.runs.keys()
+        if keys and not batch.closed and keys <= self._ahead and any(cursor == batch.cursor for _, _, cursor in batch.runs.values()):
+            return
+        if keys and len(keys) <= MAX_AHEAD // 2:
+            together = self._ahead | keys
+            self._ahead = frozenset(keys) if len(together) > MAX_AHEAD else together
+        self._connection.execute(_SAVE_CURSOR, (batch.cursor, f"[{','.join(map(str, self._ahead))}]"))
 
     def _many(self, sql: str, rows: Collection[Any]) -> None:
         """Run a statement once for each row; inserts of many rows go several to a statement.
