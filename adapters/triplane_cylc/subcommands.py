@@ -99,6 +99,8 @@ SUBCOMMANDS: Final[Mapping[str, Subcommand]] = {
         _same("gui", "reads", "the tree of tasks in a browser, and commands upon them"),
         _same("scan", "files", "the runs that are served"),
         _same("get-workflow-contact", "files", "the contact file"),
+        _same("workflow-state", "files", "states and outputs of tasks, from log/db"),
+        _same("cat-log", "files", "the run's log, and those of jobs that have files"),
         _same("list", "files", _STUB),
         _same("config", "files", _STUB),
         _same("graph", "files", _STUB),

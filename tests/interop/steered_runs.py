@@ -89,7 +89,7 @@ class Steered:
         folder.mkdir()
         (folder / "flow.cylc").write_text(FLOW)
         self._numbers = itertools.count(1)
-        self._commands = asyncio.Semaphore(AT_ONCE)
+        self._turns: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
 
     def __enter__(self) -> Self:
         self.gateway.start()
@@ -152,8 +152,10 @@ class Steered:
 
     async def cylc(self, *arguments: str, stdin: str = "") -> Said:
         """Run a real `cylc` command to its end; at most three run at once."""
-        folder = clients.cylc()
-        async with self._commands:
+        folder, loop = clients.cylc(), asyncio.get_running_loop()
+        if self._turns is None or self._turns[0] is not loop:
+            self._turns = (loop, asyncio.Semaphore(AT_ONCE))
+        async with self._turns[1]:
             process = await asyncio.create_subprocess_exec(
                 str(folder / "cylc"), *arguments,
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
