@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 from gateway_process import GatewayProcess
 from interop import clients
@@ -148,6 +148,11 @@ class Steered:
         with ControlClient(self.gateway.data_dir) as control:
             return control.call(command, workflow_id=run, **fields)
 
+    def ask(self, run: str, event: str, **params: Any) -> dict[str, Any]:
+        """Send an event of the websocket to a run; its answer."""
+        with connect(f"ws://localhost:{self.gateway.websocket_port}/runs/{run}") as client:
+            return _answer(client, event, params)
+
     # ---- the real client ---------------------------------------------------------------------------------------------
 
     async def cylc(self, *arguments: str, stdin: str = "") -> Said:
@@ -203,11 +208,8 @@ class Steered:
         with connect(f"ws://localhost:{self.gateway.websocket_port}/runs/{run}?status=1") as client:
 
             def table(name: str) -> list[dict[str, Any]]:
-                params = {"table": f"triplane.{name}", "orient": "records"}
-                client.send(json.dumps({"event": "table_data", "params": params, "id": 1}))
-                while (frame := json.loads(client.recv(timeout=20))).get("id") != 1:
-                    pass
-                rows: list[dict[str, Any]] = frame["data"]
+                answer = _answer(client, "table_data", {"table": f"triplane.{name}", "orient": "records"})
+                rows: list[dict[str, Any]] = answer["data"]
                 return rows
 
             tasks = {f"{r['cycle']}/{r['name']}": (r["state"], bool(r["is_held"]), bool(r["is_queued"])) for r in table("Tasks")}
@@ -224,6 +226,14 @@ class Steered:
                 return holds(last[0])
 
             _wait(f"what is expected of {run} on the wire {wire}", look, last)
+
+
+def _answer(client: ClientConnection, event: str, params: dict[str, Any]) -> dict[str, Any]:
+    client.send(json.dumps({"event": event, "params": params, "id": 1}))
+    while (frame := json.loads(client.recv(timeout=20))).get("id") != 1:
+        pass
+    answer: dict[str, Any] = frame
+    return answer
 
 
 _ENDS = {

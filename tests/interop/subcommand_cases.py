@@ -239,12 +239,8 @@ CASES: Final[Mapping[str, Mapping[str, Case] | Elsewhere]] = {
     # ---- what reads files ------------------------------------------------------------------------------------------------
     "scan": alike(Case("scan -n ^{run}$ -t name", prints="^{run}$")),
     "get-workflow-contact": alike(Case("get-workflow-contact {run}", prints="^CYLC_API=5$")),
-    "workflow-state": engines(
-        Case("workflow-state --max-polls=5 --interval=1 {run}//{busy}:running", prints="^{busy}:running$"),
-        Case("workflow-state --max-polls=5 --interval=1 {run}//{busy}:running", prints="^{busy}:running$"),
-        Case("workflow-state --max-polls=5 --interval=1 {run}//{waiting}:waiting", prints="^{waiting}:waiting$"),
-    ),
-    "cat-log": alike(Case("cat-log {run}", prints="")),
+    "workflow-state": alike(Case("workflow-state --max-polls=20 --interval=1 {run}", prints="^{waiting}:waiting$")),
+    "cat-log": alike(Case("cat-log {run}", prints="served by a Triplane gateway")),
     "list": alike(Case("list {run}", prints=STUB, code=1)),
     "config": alike(Case("config {run}", prints=STUB, code=1)),
     "graph": alike(Case("graph --reference {run}", prints=STUB, code=1)),
