@@ -65,7 +65,7 @@ bench: compiled
 
 schemas: $(STAMP)
 	@echo "== the documents that are generated from the code"
-	$(BIN)/python -m triplane.documents schemas/triplane_schemas/core
+	$(BIN)/python -m triplane.documents schemas/triplane_schemas/core deploy/triplane.example.toml
 	$(BIN)/python -m triplane_schemas.generate
 	$(BIN)/python -m triplane_durable.openapi schemas/triplane_schemas/durable/openapi.json
 	$(BIN)/python -m triplane_cyclus.asyncapi schemas/triplane_schemas/cyclus/asyncapi.json

@@ -3,17 +3,18 @@
 import os
 import shutil
 import socket
+import ssl
 import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from triplane.config import Config, ConfigError
 from triplane.credentials import authenticator_for
 from triplane.engines.simulation.settings import SimulationSettings
+from triplane.findings import Finding, Level
+from triplane.jobs.examining import examine_platforms
 from triplane.models.cyclus_native import CyclusSettings, NoEngine, probe
 from triplane.serve import has_stored_tokens
 from triplane.serving_rules import check_reach
@@ -28,24 +29,6 @@ MOST_MARKS = 10_000
 MARK_BYTES = 4_096
 MARK = Path(".service", "triplane")
 CONTACT = Path(".service", "contact")
-
-
-class Level(StrEnum):
-    """How bad a finding is."""
-
-    OK = "ok"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at: `advice` says what to do, and is empty where nothing need be done."""
-
-    part: str
-    level: Level
-    message: str
-    advice: str = ""
 
 
 def examine(config: Config, adapters: Mapping[str, Any], now: float | None = None) -> Iterator[Finding]:
@@ -72,6 +55,8 @@ def examine(config: Config, adapters: Mapping[str, Any], now: float | None = Non
     finally:
         if store is not None and not isinstance(store, Finding):
             store.close()
+    yield from _certificates(config)
+    yield from examine_platforms(config.platforms)
     yield from _cyclus(config)
     for name in config.enabled_adapters():
         own = getattr(adapters.get(name), "examine", None)
@@ -100,6 +85,24 @@ def _credentials(config: Config, adapters: Mapping[str, Any]) -> Iterator[Findin
     for position, token in enumerate(config.auth.tokens):
         if token.sha256_file.exists() and stat.S_IMODE(token.sha256_file.stat().st_mode) & stat.S_IWOTH:
             yield Finding("credentials", Level.ERROR, f"anybody may change {token.sha256_file}", f"chmod 600 it (auth.tokens[{position}])")
+
+
+def _certificates(config: Config) -> Iterator[Finding]:
+    for name in config.enabled_adapters():
+        section = config.adapter(name)
+        chain, key = getattr(section, "certificate_file", None), getattr(section, "key_file", None)
+        if not isinstance(chain, Path):
+            continue
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(chain, key)
+        except (OSError, ssl.SSLError) as error:
+            message = f"{name}: the certificate cannot be used: {error}"
+            yield Finding("certificates", Level.ERROR, message, f"see `adapters.{name}.certificate_file` and `adapters.{name}.key_file`")
+            continue
+        private = key if isinstance(key, Path) else chain
+        if stat.S_IMODE(private.stat().st_mode) & stat.S_IROTH:
+            yield Finding("credentials", Level.WARNING, f"others may read the private key in {private}", f"chmod 600 {private}")
+        yield Finding("certificates", Level.OK, f"{name}: certificate and key belong together")
 
 
 def _data_dir(data_dir: Path, owner: int | None) -> Iterator[Finding]:
@@ -160,7 +163,7 @@ def _store(store: "Store | Finding | None") -> Iterator[Finding]:
     else:
         damage = store.check()
         for sentence in damage:
-            yield Finding("store", Level.ERROR, sentence, "stop the gateway and restore a backup")
+            yield Finding("store", Level.ERROR, sentence, "stop the gateway, keep its files, and `triplane restore` a backup")
         if not damage:
             yield Finding("store", Level.OK, f"sound, {len(store.runs.open_run_ids())} open runs, {store.last_cursor()} commits")
 

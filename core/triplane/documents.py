@@ -1,6 +1,6 @@
 """Writes the JSON Schemas that other programs read: commands, queries, events and deltas of the core, errors, the config file.
 
-    python -m triplane.documents FOLDER
+    python -m triplane.documents FOLDER [EXAMPLE_CONFIG]
 
 The results are committed in `schemas/triplane_schemas/core`; a test says when they are out of date.
 """
@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from triplane.commands import ALL_COMMANDS
 from triplane.commands.base import Command, Request
 from triplane.config import installed_model
-from triplane.config.documents import schema
+from triplane.config.documents import example, schema
 from triplane.config.plugins import ADAPTERS, ENGINES
 from triplane.deltas import Delta, Gap
 from triplane.errors import ALL_ERRORS
@@ -104,9 +104,17 @@ def _ours(group: str) -> dict[str, Any]:
     return {point.name: point.load() for point in points if point.dist is not None and point.dist.name == "triplane"}
 
 
+def example_config() -> str:
+    """`deploy/triplane.example.toml`: every key with our own plug-ins."""
+    return example(installed_model(_ours(ADAPTERS), _ours(ENGINES)))
+
+
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in documents().items():
         (folder / name).write_text(text)
         print(name)
+    if len(sys.argv) > 2:
+        Path(sys.argv[2]).write_text(example_config())
+        print(sys.argv[2])

@@ -22,6 +22,7 @@ from triplane.reloading.reloader import Reloader
 from triplane.serving_rules import check_reach
 from triplane.store.interface import HistoryDamaged, SchemaTooNew, Store, StoreBroken
 from triplane.store.sqlite import open_store
+from triplane.supervisor import Supervisor
 
 log = logger("serve")
 
@@ -92,7 +93,7 @@ async def _serve_from(
     house = assemble(config, store, plug_ins, authenticator, on_broken, stop.set)
     gateway = house.gateway
     collector = Collector(lambda: gateway.bus.hub.cursor)
-    starting = "the store"
+    starting, supervisor = "the store", Supervisor()
     try:
         # From now on there is much that lives long: runs that are loaded should not be walked again and again.
         collector.start()
@@ -120,10 +121,13 @@ async def _serve_from(
             for name in sorted(started):
                 announce(f"{name}: ready at {', '.join(started[name].endpoints()) or 'no address yet'}")
             announce(f"triplane: ready, with {open_runs} open run{'' if open_runs == 1 else 's'} from {config.gateway.data_dir}")
+            supervisor.tell("READY=1", f"STATUS=serving from {config.gateway.data_dir}")
+            gateway.spawn(supervisor.keep_alive(), "tell the supervisor")
             await stop.wait()
     except (AdapterError, HistoryDamaged, StoreBroken, OSError) as error:
         raise CannotServe(f"{starting} cannot be started: {error}") from error
     finally:
+        supervisor.tell("STOPPING=1")
         await _drain(gateway, started, config.gateway.drain_s)
         collector.stop()
     if failures:

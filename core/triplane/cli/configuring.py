@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 
 from triplane.cli.outcome import CommandFailure, ExitCode
 from triplane.config import Config, ConfigError, find_file, installed_model, load
-from triplane.config.documents import as_toml, schema, shown
+from triplane.config.documents import as_toml, example, schema, shown
 
 app = App(name="config", help="Check the config file, show what is in force, print what it may say.")
 
@@ -75,6 +75,13 @@ def show(*, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Print what is in force: defaults, file and environment together, as TOML. Secrets are shown as ****."""
     values = shown(read_config(config))
     print(json.dumps(values, indent=2) if as_json else as_toml(values).rstrip())
+
+
+@app.command(name="example")
+def print_example(*, as_json: AsJson = False) -> None:
+    """Print a config file with every key as a comment: its meaning, unit, default, and whether it can change while serving."""
+    text = example(installed_model())
+    print(json.dumps({"toml": text}) if as_json else text, end="\n" if as_json else "")
 
 
 @app.command(name="schema")

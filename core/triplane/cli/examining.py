@@ -9,13 +9,14 @@ from rich.text import Text
 from triplane.cli.configuring import AsJson, ConfigFile, read_config
 from triplane.cli.outcome import ExitCode
 from triplane.config import load_adapters
-from triplane.doctor import Level, examine
+from triplane.doctor import examine
+from triplane.findings import Level
 
 STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.ERROR: "bold red"}
 
 
 def doctor_command(*, config: ConfigFile = None, as_json: AsJson = False) -> int:
-    """Look at config, credentials, data directory, disk, store, clock, ports and faces, and say what to do.
+    """Look at config, credentials, certificates, data directory, disk, store, clock, ports, faces and platforms, and say what to do.
 
     Changes nothing, and may be run beside a running gateway. Exit code 0 if nothing is wrong (warnings allowed), 1 if something is,
     2 if the config cannot be used.

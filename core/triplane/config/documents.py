@@ -1,6 +1,7 @@
 """The config as documents: the effective values with secrets hidden, and every key explained."""
 
 import json
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -64,6 +65,42 @@ def _literal(value: Any) -> str:
         return "{" + ", ".join(f"{_key(name)} = {_literal(item)}" for name, item in value.items()) + "}"
     # JSON's strings, numbers and booleans are TOML's too.
     return json.dumps(value, ensure_ascii=False)
+
+
+LINE = 118
+
+
+def example(model: type[BaseModel]) -> str:
+    """Every key of the file as a commented line with its default, below its sentence, its unit and how it changes."""
+    lines = [
+        "# Every key that triplane.toml may have, with its default. Nothing is required: take away the # of what you change.",
+        "# \"hot\" keys are applied by `triplane reload` and SIGHUP; the others take effect at the next start.",
+        "",
+    ]
+    section = ""
+    for path, field in keys(model):
+        extra = _extra(field)
+        before, _, name = path.rpartition(".")
+        if not before:
+            # A table of tables that people name; a key of its own name would be part of the section above.
+            lines += ["", f"# [{name}.…]", *(f"#   {line}" for line in textwrap.wrap(f"{field.description} (restart)", LINE))]
+            section = name
+            continue
+        if before != section:
+            section = before
+            lines += ["", f"[[{before}]]" if before == "auth.tokens.NAME" else f"[{before}]"]
+            lines[-1] = f"# {lines[-1].replace('auth.tokens.NAME', 'auth.tokens')}"
+        unit = f" Unit: {extra['unit']}." if extra.get("unit") else ""
+        default = "must be given" if field.is_required() else _default(field)
+        sentence = f"{field.description}{unit} ({extra.get('reload', 'restart')})"
+        lines += [f"#   {line}" for line in textwrap.wrap(sentence, LINE)]
+        lines.append(f"# {_key(name)} = {default}" if default else f"# {_key(name)} =   # none")
+    return "\n".join(lines) + "\n"
+
+
+def _default(field: FieldInfo) -> str:
+    value = _plain(field.get_default(call_default_factory=True))
+    return "" if value is None else _literal(value)
 
 
 def schema(model: type[Config]) -> dict[str, Any]:

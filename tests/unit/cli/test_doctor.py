@@ -10,7 +10,8 @@ import pytest
 
 from triplane.commands import StartRun
 from triplane.config import Config, Section, load, model_for, setting
-from triplane.doctor import Finding, Level, examine, owner_of
+from triplane.doctor import examine, owner_of
+from triplane.findings import Finding, Level
 from triplane.gateway import Gateway
 from triplane.jobs.platforms import PlatformSettings
 from triplane.store.sqlite import open_store
@@ -149,3 +150,49 @@ def test_the_disk_of_the_run_directories_is_looked_at_too(tmp_path: Path, monkey
     moved = found.model_copy(update={"jobs": found.jobs.model_copy(update={"run_dir": Path("/dev/shm/none")})})
     finding = wrong(moved)["disk"]
     assert finding.level is Level.ERROR and "/dev/shm" in finding.message and "no job is submitted" in finding.advice
+
+
+def platform(tmp_path: Path, body: str, extra: str = "") -> str:
+    """A platform whose ssh is a script that gets the host as $1 and the command as $2."""
+    file = tmp_path / "ssh"
+    file.write_text(f"#!/bin/sh\n{body}\n")
+    file.chmod(0o755)
+    return f'[platforms.hpc]\nhosts = ["login"]\nssh_command = "{file}"\n{extra}\n'
+
+
+def test_a_host_that_answers_and_has_the_message_command_is_well(tmp_path: Path) -> None:
+    text = platform(tmp_path, "case \"$1 $2\" in login*triplane*) exit 0;; esac; exit 1")
+    found = [finding for finding in examine(config(tmp_path, text), ADAPTERS, NOW) if finding.part == "platforms"]
+    assert [(finding.level, finding.message) for finding in found] == [(Level.OK, "hpc: 1 host answer, jobs report by zmq")]
+
+
+@pytest.mark.parametrize(
+    ("body", "extra", "said"),
+    [
+        ('PATH=/usr/bin:/bin HOME=/ exec sh -c "$2"', 'message_command = "cylc message"', "login has no 'cylc' on the path"),
+        ("echo nobody home >&2; exit 255", "", "login does not answer: nobody home"),
+        ("sleep 30", "command_timeout_s = 0.2", "login does not answer: no answer within 0.2 s"),
+    ],
+)
+def test_a_host_that_jobs_cannot_report_from_is_named(tmp_path: Path, body: str, extra: str, said: str) -> None:
+    finding = wrong(config(tmp_path, platform(tmp_path, body, extra)))["platforms"]
+    assert finding.level is Level.ERROR and said in finding.message and "hpc" in finding.advice
+
+
+def test_a_polled_host_needs_no_message_command(tmp_path: Path) -> None:
+    text = platform(tmp_path, 'PATH=/usr/bin:/bin HOME=/ exec sh -c "$2"', 'communication_method = "poll"')
+    assert "platforms" not in wrong(config(tmp_path, text))
+
+
+def test_a_certificate_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    class Tls(WireSettings):
+        certificate_file: Path | None = setting(None, "A chain.")
+        key_file: Path | None = setting(None, "Its key.")
+
+    (tmp_path / "bad.pem").write_text("nothing")
+    file = tmp_path / "tls.toml"
+    text = f'[gateway]\ndata_dir = "{tmp_path}/data"\n[adapters.durable]\ncertificate_file = "{tmp_path}/bad.pem"\n'
+    file.write_text(text)
+    found = load(model_for({"durable": Tls}, {}, PlatformSettings), file, {})
+    finding = {each.part: each for each in examine(found, {"durable": Wire}, NOW)}["certificates"]
+    assert finding.level is Level.ERROR and "adapters.durable.certificate_file" in finding.advice
