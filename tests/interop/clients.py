@@ -23,11 +23,18 @@ INSTALL_TIMEOUT_S = 900.0
 
 @dataclass(frozen=True)
 class ForeignClient:
-    """One environment: `steps` are the argument lists given to `pip install`, in order."""
+    """One environment: `steps` are the argument lists given to `pip install`, in order; `pythons` names the interpreters to
+    look for, where ours will not do."""
 
     name: str
     steps: tuple[tuple[str, ...], ...]
     environment: dict[str, str] = field(default_factory=dict)
+    pythons: tuple[str, ...] = ()
+
+    @property
+    def python(self) -> str:
+        """The interpreter that its environment is made with; empty where this machine has none that will do."""
+        return next(filter(_works, self.pythons), "") if self.pythons else sys.executable
 
     @property
     def recipe(self) -> str:
@@ -37,6 +44,8 @@ class ForeignClient:
 
 
 CYLC = ForeignClient("cylc", (("cylc-flow==8.5.4",),))
+# Newer clients ask for a newer Python than ours.
+CYLC_870 = ForeignClient("cylc870", (("cylc-flow==8.7.0",),), pythons=("python3.12", "python3.13", "python3.14"))
 SDK_290 = ForeignClient("sdk290", (("durable-workflow==2.9.0",),))
 # 2.12.0 asks for a release of a companion package that PyPI does not have; these two are all that it imports.
 SDK_212 = ForeignClient(
@@ -68,7 +77,7 @@ def bin_dir(client: ForeignClient) -> Path:
         if not _is_made_from(marker, client.recipe):
             if home.exists():
                 shutil.rmtree(home)
-            _run([sys.executable, "-m", "venv", str(home)])
+            _run([client.python, "-m", "venv", str(home)])
             for step in client.steps:
                 _run([str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", *step])
             marker.write_text(client.recipe)
@@ -104,6 +113,12 @@ def environment_of(folder: Path, home: Path, **extra: str) -> dict[str, str]:
     """Environment variables for a foreign client: its programs first on the path, `home` as $HOME, none of our Python settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV", "CYLC_"))}
     return {**kept, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", "HOME": str(home), **extra}
+
+
+def _works(python: str) -> bool:
+    """Whether it can be started: a name on the path may stand for a version that is not there."""
+    found = shutil.which(python)
+    return found is not None and subprocess.run([found, "-c", "import venv"], capture_output=True, check=False).returncode == 0
 
 
 def _is_made_from(marker: Path, recipe: str) -> bool:
