@@ -22,6 +22,9 @@ from triplane_cyclus.tabledata import table_data_pages
 
 log = structlog.get_logger(room="cyclus")
 
+Said = tuple[str, str | None]
+"""A frame, and the word under which a newer one takes its place while it waits."""
+
 Repeatable = Callable[["Channel", Mapping[str, Any]], Iterator[str | None]]
 
 
@@ -78,10 +81,16 @@ class Channel:
 
     def _announce(self, delta: Delta) -> None:
         run = delta.run
+        said: list[Said] = []
         if run.engine == "simulation":
             for event in delta.events:
-                self._announce_event(run, event)
-        self._announce_status(delta)
+                if event.name == "StepCompleted":
+                    said += self._repeated()
+                else:
+                    self._say(said)
+                    said = []
+                    self._announce_event(run, event)
+        self._say(said, self._status_of(delta))
 
     def _announce_event(self, run: Run, event: Event) -> None:
         match event.name:
@@ -94,18 +103,16 @@ class Channel:
                 for client in tuple(self.clients):
                     if not client.take_announcement("registry"):
                         client.announce(announcement)
-            case "StepCompleted":
-                self._repeat()
 
     def _loaded(self, run_id: str, problem: str | None) -> None:
         for client in tuple(self.clients):
             client.loaded(run_id, problem)
 
-    def _repeat(self) -> None:
-        """Carry out the run's repeating actions once, and show everybody what they gave."""
+    def _repeated(self) -> list[Said]:
+        """Carry out the run's repeating actions once, for everybody to be shown what they gave."""
         view = find_run(self._connection.query, self.place)
         actions = view.detail.options.get("repeating_actions", []) if view is not None else []
-        said: list[tuple[str, str | None]] = []
+        said: list[Said] = []
         for name, params in actions:
             make = _REPEATABLE.get(name)
             if make is not None:
@@ -116,12 +123,17 @@ class Channel:
                 else:
                     self._reading[key] = False
                     self._turn_page(key, name, params, make(self, params), said)
-        self._say(said)
+        return said
 
-    def _say(self, messages: Sequence[tuple[str, str | None]]) -> None:
-        if messages:
-            announcement = Announcement(messages)
-            for client in tuple(self.clients):
+    def _say(self, messages: Sequence[Said], status: Sequence[Said] = ()) -> None:
+        """Tell everybody, and those who want it how the run stands; in one piece, for writing costs by the piece."""
+        if not messages and not status:
+            return
+        to_all = Announcement(messages)
+        to_some = Announcement([*messages, *status]) if status else to_all
+        for client in tuple(self.clients):
+            announcement = to_some if client.wants_status else to_all
+            if announcement.messages:
                 client.announce(announcement)
 
     def _turn_page(
@@ -130,7 +142,7 @@ class Channel:
         name: str,
         params: Mapping[str, Any],
         pages: Iterator[str | None],
-        said: list[tuple[str, str | None]] | None = None,
+        said: list[Said] | None = None,
     ) -> None:
         """Read on in a repeated table; what comes of it is added to `said`, or said at once where that is over."""
         # Only the newest rows are worth waiting for; every echo was said.
@@ -152,21 +164,19 @@ class Channel:
             self._reading[key] = False
             self._turn_page(key, name, params, _REPEATABLE[name](self, params))
 
-    def _announce_status(self, delta: Delta) -> None:
+    def _status_of(self, delta: Delta) -> list[Said]:
+        """How the run stands, if that is new and anybody wants to know."""
         if not any(client.wants_status for client in self.clients):
-            return
+            return []
         run = delta.run
         shown = (run.run_id, run.status, run.paused, run.status_message)
         if shown == self._shown:
-            return
+            return []
         self._shown = shown
-        text = status_frame(run)
-        finished = finished_frame(run) if delta.closed else None
-        for client in tuple(self.clients):
-            if client.wants_status:
-                client.push(text, "status")
-                if finished is not None:
-                    client.push(finished)
+        status: list[Said] = [(status_frame(run), "status")]
+        if delta.closed:
+            status.append((finished_frame(run), None))
+        return status
 
     # ---- repeating actions -----------------------------------------------------------------------------------------
 

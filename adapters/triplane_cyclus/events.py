@@ -295,6 +295,8 @@ def check_params(event: RequestEvent, params: Mapping[str, Any]) -> None:
     for name, param in event.params.items():
         if param.needed and name not in params:
             raise RefusedInput(f"params.{name} is missing")
+    if params.keys() <= event.params.keys():
+        return
     unknown = params.keys() - event.params.keys()
     if unknown:
         known = ", ".join(event.params) or "none"

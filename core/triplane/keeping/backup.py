@@ -18,6 +18,7 @@ from triplane.keeping.manifest import KeepingError, Manifest, digest_of, sync_fo
 from triplane.store.interface import SchemaTooNew
 from triplane.store.sqlite.connection import DATABASE_NAME
 from triplane.store.sqlite.migrations import check_version, known_migrations
+from triplane.store.sqlite.opening import last_cursor_of
 
 PAGES_AT_ONCE = 256
 LEFT_OUT = frozenset({DATABASE_NAME, f"{DATABASE_NAME}-wal", f"{DATABASE_NAME}-shm", "lock", "control.sock", "simulations"})
@@ -78,7 +79,7 @@ def _copy_database(source: Path, target: Path, progress: Progress, bytes_per_s: 
         # The read transaction holds one state until the end; without it each commit of the gateway would begin the copy anew.
         with reading:
             schema = check_version(reading, known_migrations())
-            cursor: int = reading.execute("SELECT cursor FROM position").get
+            cursor = last_cursor_of(reading)
             with writing.backup("main", reading, "main") as copying:
                 while not copying.done:
                     began = time.monotonic()

@@ -53,8 +53,10 @@ class Page:
         if skip < 0 or any(kind not in PLAIN_KINDS for _, kind in rows.columns):
             self.live = False
             return
-        self.cost += sum(CELL_BYTES + (len(cell) if type(cell) is str else 8) for row in new for cell in row)
-        self._append(new)
+        for row in new:
+            for position, cell in enumerate(row):
+                self.column(position).append(cell)
+                self.cost += CELL_BYTES + (len(cell) if type(cell) is str else 8)
         self.end += len(new)
 
     def _append(self, rows: Sequence[Sequence[Any]]) -> None:

@@ -26,6 +26,24 @@ def test_text_and_binary_are_alike_and_other_keys_are_ignored():
     assert decode('{"event": "load"}', 10).params == {}
 
 
+@pytest.mark.parametrize(
+    "params",
+    [
+        '{"s": "plain"}', '{"s": "\\ud800", "t": "\\u0000"}', '{"s": "\u2622", "s": "last"}', '{"s": 18446744073709551616}',
+        '{"s": 1e308}', '{"s": ["a", {}]}', "{}", '{"": ""}',
+    ],
+)  # fmt: skip
+def test_the_quick_way_to_read_small_events_gives_what_the_exact_one_does(params: str):
+    quick = decode(f'{{"event": "echo", "params": {params}}}', 10)
+    assert quick == decode(f'{{"event": "echo", "params": {params}, "more": 1}}', 10) and quick.params == json.loads(params)
+
+
+@pytest.mark.parametrize("text", ['{"event": "echo", "params": {"s": "\n"}}', '{"event": "echo", "params": {"s": NaN}}', '{"event": "e"}x'])
+def test_what_is_not_json_is_refused_by_both_ways(text: str):
+    with pytest.raises(BadMessage, match="not JSON"):
+        decode(text, 10)
+
+
 def test_an_id_is_sent_back():
     assert decode('{"event": "load", "id": 7}', 10).echoed == {"id": 7}
     assert decode('{"event": "load", "id": {"a": 1}}', 10).echoed == {}

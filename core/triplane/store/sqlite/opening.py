@@ -40,6 +40,14 @@ WARM_AT_ONCE = 1_000
 """Workflow ids that are read in before the store is open; what is more is for `RunStore.warm`, later."""
 
 
+def last_cursor_of(connection: apsw.Connection) -> int:
+    """The greatest cursor ever committed: the position's, or that of a run that is known to be ahead of it."""
+    # A store that is only looked at may be of an earlier schema.
+    sql = _LAST_CURSOR if connection.table_exists("main", "run_tails") else "SELECT cursor FROM position"
+    cursor: int = connection.execute(sql).get
+    return cursor
+
+
 class ReadOnlyWriter:
     """Stands where a store opened for reading has its writer."""
 
@@ -75,11 +83,7 @@ class SqliteStore:
 
     def last_cursor(self) -> int:
         """The greatest cursor ever committed; 0 in a new store."""
-        connection = self._readers.get()
-        # A store that is only looked at may be of an earlier schema.
-        sql = _LAST_CURSOR if connection.table_exists("main", "run_tails") else "SELECT cursor FROM position"
-        cursor: int = connection.execute(sql).get
-        return cursor
+        return last_cursor_of(self._readers.get())
 
     def check(self) -> list[str]:
         """Findings of a quick integrity check; empty when all is well. Reads the whole file."""
