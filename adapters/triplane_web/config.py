@@ -1,6 +1,6 @@
 """`[adapters.web]` in triplane.toml."""
 
-from triplane.config.model import Section, setting
+from triplane.config.model import ConfigPath, Section, setting
 
 
 class WebConfig(Section):
@@ -24,3 +24,7 @@ class WebConfig(Section):
     ping_s: float = setting(20.0, "Time between websocket pings; a page that does not answer is dropped.", unit="seconds", gt=0, le=3_600)
     max_list: int = setting(1_000, "Most rows of one answer of a list.", unit="rows", ge=10, le=100_000)
     max_log_bytes: int = setting(1 << 18, "Most bytes of a log in one answer.", unit="bytes", ge=1_024, le=1 << 24)
+    certificate_file: ConfigPath | None = setting(
+        None, "A certificate chain (PEM): the page is then at `https://`. A changed file is used for new connections."
+    )
+    key_file: ConfigPath | None = setting(None, "Its private key (PEM), if it is not in the same file.", secret=True)

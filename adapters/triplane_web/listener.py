@@ -5,6 +5,7 @@ tokens are configured; foreign `Origin` and `Host` are refused. The page's own f
 """
 
 import asyncio
+import ssl
 from collections import OrderedDict
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from aiohttp import web
 
 from triplane.adapter import AdapterError
 from triplane.auth import Credential, credential_of
+from triplane.certificates import Certificate
 from triplane.commands.base import Command, Query
 from triplane.commands.jobs import ReadJobLog
 from triplane.connection import Connection
@@ -67,14 +69,15 @@ class Listener:
         """Listen.
 
         Raises:
-            AdapterError: the address cannot be bound.
+            AdapterError: the address cannot be bound, or the certificate cannot be used.
         """
         host, port = self.config.host, self.config.port
+        tls = self._tls()
         server = web.Server(self._handle, access_log=None)
         self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=CLOSE_S)
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, host, port).start()
+            await web.TCPSite(self._runner, host, port, ssl_context=tls).start()
         except OSError as error:
             await self._runner.cleanup()
             self._runner = None
@@ -82,11 +85,19 @@ class Listener:
             raise AdapterError(f"cannot listen on {host} port {port}: {said}; choose another adapters.web.port") from error
         self.port = int(self._runner.addresses[0][1])
 
+    def _tls(self) -> ssl.SSLContext | None:
+        chain, key = self.config.certificate_file, self.config.key_file
+        if chain is None:
+            if key is not None:
+                raise AdapterError("adapters.web.key_file has no certificate; name one in adapters.web.certificate_file")
+            return None
+        return Certificate(chain, key, "adapters.web").context
+
     @property
     def address(self) -> str:
         """What to open in a browser."""
         host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
-        return f"http://{host}:{self.port}{BASE}"
+        return f"{'http' if self.config.certificate_file is None else 'https'}://{host}:{self.port}{BASE}"
 
     async def stop(self, deadline: float) -> None:
         """Close every page with 1001 (it comes back by itself), and stop listening."""
@@ -197,8 +208,8 @@ class Listener:
         if isinstance(wanted, ReadTable):
             limit = min(wanted.limit or self.config.max_list, self.config.max_list)
             return wanted.model_copy(update={"limit": limit, "scan": min(wanted.scan or limit, 50_000)})
-        if isinstance(wanted, ReadJobLog) and wanted.limit > self.config.max_log_bytes:
-            return wanted.model_copy(update={"limit": self.config.max_log_bytes})
+        if isinstance(wanted, ReadJobLog):
+            return wanted.model_copy(update={"limit": min(wanted.limit, self.config.max_log_bytes)})
         if getattr(wanted, "limit", 0) > self.config.max_list:
             raise InvalidFields({"limit": [f"at most {self.config.max_list} (adapters.web.max_list)"]})
         return wanted

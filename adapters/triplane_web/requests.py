@@ -10,6 +10,7 @@ from triplane import commands
 from triplane.commands import Command, Request
 from triplane.commands.fleet import SetBuildRollout, ShowBuilds, ShowTaskQueue, ShowTaskQueues, ShowWorkers
 from triplane.commands.jobs import ReadJobLog
+from triplane.commands.keys import ListKeys, RevokeKey, RotateKeys
 from triplane.errors import InvalidFields, RefusedInput, UnknownCommand
 from triplane.queries import (
     CountRuns,
@@ -32,10 +33,10 @@ READS: Final[Mapping[str, type[Request]]] = {
     for kind in (
         FindRuns, ListRuns, CountRuns, ListChain, ReadHistory, TableNames, ReadTable, ListSchedules, DescribeSchedule,
         ReadScheduleHistory, ListNamespaces, ListSearchAttributes, ReadAudit,
-        ShowWorkers, ShowTaskQueues, ShowTaskQueue, ShowBuilds, ReadJobLog,
+        ShowWorkers, ShowTaskQueues, ShowTaskQueue, ShowBuilds, ReadJobLog, ListKeys,
     )
 }  # fmt: skip
-"""Read by GET; `read_*` and `show_*` among them are commands of the core that change nothing."""
+"""Read by GET; `ReadJobLog`, `ListKeys` and `Show…` among them are commands of the core that change nothing."""
 
 ACTIONS: Final[Mapping[str, type[Command]]] = {
     kind.name: kind
@@ -44,7 +45,7 @@ ACTIONS: Final[Mapping[str, type[Command]]] = {
         commands.HoldTasks, commands.ReleaseTasks, commands.TriggerTasks, commands.KillTasks, commands.PollTasks,
         commands.RemoveTasks, commands.SetTasks,
         commands.PauseSchedule, commands.ResumeSchedule, commands.TriggerSchedule, commands.DeleteSchedule,
-        SetBuildRollout, commands.ReloadRun,
+        SetBuildRollout, commands.ReloadRun, RotateKeys, RevokeKey,
     )
 }  # fmt: skip
 """Carried out when a page's websocket asks."""

@@ -65,7 +65,9 @@ export function showTables(pane, model) {
     const numeric = data.columns.filter(([, type]) => NUMBERS.has(type)).map(([name]) => name);
     const like = (pattern, from) => from.find((name) => pattern.test(name));
     xName = like(OVER, numeric) ?? like(/^seq$/, numeric) ?? numeric[0] ?? "";
-    yNames = new Set(numeric.filter((name) => name !== xName && !/(^|_)id$/i.test(name)).slice(0, 3));
+    const measures = (types) => data.columns.filter(([name, type]) => types.includes(type) && name !== xName && !/id$/i.test(name)).map(([name]) => name);
+    const floats = measures(["float"]);
+    yNames = new Set((floats.length ? floats : measures(["int"])).slice(0, 3));
     const rows = data.rows.slice(0, 500), at = data.columns.findIndex(([name]) => name === xName);
     // Where several rows have one x, there is a column by which they differ.
     if (at >= 0 && new Set(rows.map((row) => row[at])).size < rows.length) {

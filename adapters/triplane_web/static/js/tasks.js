@@ -8,7 +8,7 @@ import { badge, TASK_STATES } from "./states.js";
 import { vlist } from "./vlist.js";
 
 export function showTasks(pane, model) {
-  let by = "seq", direction = 1, text = "";
+  let by = "state", direction = 1, text = "";
   const states = new Set();
   const search = h("input", { type: "search", id: "task-search", "aria-label": "Filter tasks", placeholder: "cycle or name…", on: { input: settled(() => { text = search.value.toLowerCase(); draw(); }, 120) } });
   const chips = h("div", { class: "row", role: "group", "aria-label": "States" }), bar = h("div", { class: "row", hidden: true }), count = h("span", { class: "soft small" });
