@@ -113,9 +113,9 @@ def start_flow(gateway: GatewayProcess, name: str, text: str = FLOW) -> None:
     gateway.cli("start", str(folder), "--id", name)
 
 
-def artifacts(gateway: GatewayProcess) -> Path:
-    """Where pictures are kept: `$TRIPLANE_ARTIFACTS`, or beside the gateway."""
-    folder = Path(os.environ.get("TRIPLANE_ARTIFACTS", gateway.home / "artifacts"))
+def artifacts() -> Path:
+    """Where pictures are kept: `$TRIPLANE_ARTIFACTS`, or `.artifacts` beside the tests, which git ignores."""
+    folder = Path(os.environ.get("TRIPLANE_ARTIFACTS", clients.ROOT / ".artifacts"))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

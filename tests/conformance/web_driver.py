@@ -5,6 +5,7 @@ import itertools
 import json
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -96,8 +97,9 @@ class WebClient:
 
     async def ended(self) -> None:
         async with asyncio.timeout(PATIENCE_S):
-            async for _ in self.socket:
-                pass
+            with suppress(ConnectionClosed):
+                while True:
+                    await self.socket.recv()
 
     async def close(self) -> None:
         # A page that vanishes says no goodbye.

@@ -32,7 +32,8 @@ export function showGraph(pane, model) {
   }
   const timesOf = (task) => {
     const jobs = model.jobsOf(task), last = jobs.at(-1), over = ["succeeded", "failed", "expired", "submit-failed"].includes(task.state);
-    return [jobs[0]?.submitted ?? jobs[0]?.started ?? task.seq / 1e6 + (model.run.started ?? 0), over ? last?.finished ?? task.updated : Infinity];
+    // A timer has no jobs: it is told when it was set, and in the end when it fired.
+    return [jobs[0]?.submitted ?? jobs[0]?.started ?? task.updated, over ? last?.finished ?? task.updated : Infinity];
   };
   const layoutSoon = settled(layout, 120);
 
@@ -140,8 +141,13 @@ export function showGraph(pane, model) {
   /** The nearest task in a direction, as arrows walk. */
   function walk(dx, dy) {
     const from = places.get(chosen);
-    if (!from) { choose(places.keys().next().value ?? null); reveal(); return; }
     let best = null, cost = Infinity;
+    if (!from) {
+      const box = canvas.getBoundingClientRect(), x = (box.width / 2 - view.x) / view.scale - WIDTH / 2, y = (box.height / 2 - view.y) / view.scale;
+      for (const [id, at] of places) { const far = Math.hypot(at.x - x, at.y - y); if (far < cost) { cost = far; best = id; } }
+      if (best !== null) choose(best);
+      return;
+    }
     for (const [id, at] of places) {
       const along = (at.x - from.x) * dx + (at.y - from.y) * dy, across = Math.abs((at.x - from.x) * dy) + Math.abs((at.y - from.y) * dx);
       if (along > 1 && along + across * 2 < cost) { cost = along + across * 2; best = id; }

@@ -18,6 +18,7 @@ export function showLogs(pane, model) {
       if (told !== "none") { told = "none"; fill(pane, h("p", { class: "empty", text: model.run.engine === "durable" ? "Workers write their logs where they run; the gateway has the history." : "A model's messages are in its history and tables." })); }
       return;
     }
+    if (!model.ready) return;
     const jobs = [...model.jobs.values()].sort((a, b) => b.seq - a.seq).slice(0, 2000), key = jobs.map((job) => `${job.task}#${job.submit}${job.state}`).join();
     if (!told) fill(pane, h("div", { class: "row" }, h("label", { for: "log-task", class: "soft", text: "Job" }), choose, h("span", { role: "group", class: "row", "aria-label": "File" }, files), h("span", { class: "grow" }), words, h("label", { class: "row" }, follow, "follow")), log);
     if (key === told) return;

@@ -91,7 +91,7 @@ dark.addEventListener("change", applyTheme);
 
 // ---- keys -----------------------------------------------------------------------------------------------------------
 
-let leading = 0;
+let leading = -Infinity;
 
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
@@ -99,7 +99,7 @@ addEventListener("keydown", (event) => {
   if (typing) { if (event.key === "Escape") event.target.blur(); return; }
   if (performance.now() - leading < 1200) {
     const goal = { r: "runs", w: "workers", s: "schedules", p: "platforms" }[event.key];
-    leading = 0;
+    leading = -Infinity;
     if (goal) { location.hash = at(place().space, goal); event.preventDefault(); return; }
   }
   if (event.key === "g") leading = performance.now();

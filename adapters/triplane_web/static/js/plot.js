@@ -41,6 +41,10 @@ export function plot(box, keys, series, xName) {
   let [x0, x1, y0, y1] = [Infinity, -Infinity, Infinity, -Infinity];
   for (const [x, y] of all) { x0 = Math.min(x0, x); x1 = Math.max(x1, x); y0 = Math.min(y0, y); y1 = Math.max(y1, y); }
   if (y0 > 0 && y0 < y1 * 0.6) y0 = 0;
+  // A little room, so that no line lies on the frame.
+  const room = (y1 - y0) * 0.05;
+  if (y0 !== 0) y0 -= room;
+  y1 += room;
   if (y0 === y1) { y0 -= Math.abs(y0) * 0.1 || 1; y1 += Math.abs(y1) * 0.1 || 1; }
   if (x0 === x1) { x0 -= 0.5; x1 += 0.5; }
   const px = (x) => left + (x - x0) / (x1 - x0) * (width - left - right), py = (y) => height - bottom - (y - y0) / (y1 - y0) * (height - top - bottom);
