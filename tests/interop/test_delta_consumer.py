@@ -62,6 +62,7 @@ FLOW = """
         inherit = POST
 """
 SIMULATION = {"model": "material_flow", "input": {"duration": 100_000, "pace_s": 0.2}}
+RUNS = ("demo", "slow")
 NAMES = ("start", "prep", "model", "post_0", "post_1", "post_2", "tidy", "report", "mend")
 REPLY_MS, BATCH_MS = 20_000, 15_000
 IDS = "workflows: [WorkflowID]!"
@@ -201,9 +202,8 @@ def test_a_consumer_has_the_full_state_after_every_batch_whatever_happens(gatewa
     gateway.cli("start", "simulation:slow", "--id", "slow")
     checked = batches = 0
     for _ in range(kills + 1):
-        runs = ("demo", "slow")
-        until("the faces are open", lambda: all(contact_of(gateway, run).exists() for run in runs))
-        followers = [Follower(gateway.home, run) for run in runs]
+        until("the faces are open", lambda: all(contact_of(gateway, run).exists() for run in RUNS))
+        followers = [Follower(gateway.home, run) for run in RUNS]
         end = time.monotonic() + seconds / (kills + 1)
         try:
             while time.monotonic() < end:
@@ -218,7 +218,7 @@ def test_a_consumer_has_the_full_state_after_every_batch_whatever_happens(gatewa
             for follower in followers:
                 follower.close()
         gateway.stop(signal.SIGKILL)
-        for run in runs:
+        for run in RUNS:
             contact_of(gateway, run).unlink()
         gateway.start()
     assert checked > seconds and batches > seconds

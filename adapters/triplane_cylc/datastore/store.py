@@ -314,7 +314,8 @@ class FaceStore:
             self._jobs.pop(key, None)
         self._window.move((), (), gone)
         again = {task.key for task in delta.tasks}
-        stale = [key for key in gone if key in self._window.depth or key in again]
+        # In a graph they may still be near an active task, or come to be again before the batch is closed.
+        stale = [key for key in gone if key in again or (self._graph is not None and self._projection.has_task(key))]
         self._follow_window({})
         for key in stale:
             self._leaving[key] = None
