@@ -183,6 +183,14 @@ async def test_a_bomb_is_refused_on_every_transport_and_the_next_request_is_answ
         assert (await ask_face("{ workflows { name } }", {}))["data"] == {"workflows": [{"name": "one"}]}
 
 
+@pytest.mark.parametrize("header", [{"Origin": "https://evil.example"}, {"Host": "evil.example"}])
+async def test_a_websocket_of_a_foreign_page_or_host_is_refused(served, http, header):
+    _, url = served
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await http.ws_connect(url, protocols=["graphql-transport-ws"], headers=header)
+    assert refused.value.status == 403
+
+
 TWICE = '{"type": "subscribe", "id": "1", "payload": {"query": "subscription { deltas { id } }"}}'
 
 
@@ -274,5 +282,22 @@ async def test_a_token_that_may_only_read_changes_nothing_and_no_token_sees_noth
         status, answer = await ask(http, url, 'mutation { pause(workflows: ["one"]) { result } }', **bearer)
         assert [row["response"][0] for row in answer["data"]["pause"]["result"]] == [False]
         assert (await ask(http, url, "{ workflows { name } }"))[0] == 401
+        with pytest.raises(aiohttp.WSServerHandshakeError):
+            await http.ws_connect(url, protocols=["graphql-transport-ws"])
+        async with http.ws_connect(url, protocols=["graphql-transport-ws"], headers=bearer) as ws:
+            mutation = {"query": 'mutation { pause(workflows: ["one"]) { result } }'}
+            for message in ({"type": "connection_init"}, {"type": "subscribe", "id": "m", "payload": mutation}):
+                await ws.send_json(message)
+            assert (await heard(ws, "m"))["payload"]["data"]["pause"]["result"][0]["response"][0] is False
+        token = gateway.cli("token", "create", "follower", "--role", "viewer").stdout.strip()
+        async with http.ws_connect(url, protocols=["graphql-transport-ws"], headers={"Authorization": f"Bearer {token}"}) as ws:
+            for message in ({"type": "connection_init"}, {"type": "subscribe", "id": "s", "payload": {"query": FOLLOW}}):
+                await ws.send_json(message)
+            assert (await heard(ws, "s"))["payload"]["data"]["deltas"]["id"].endswith("/one")
+            await asyncio.to_thread(gateway.cli, "token", "revoke", "follower")
+            async with asyncio.timeout(20):
+                while (last := await ws.receive()).type is aiohttp.WSMsgType.TEXT:
+                    pass
+            assert (last.type, last.data) == (aiohttp.WSMsgType.CLOSE, 4403)
         assert (await ask(http, url, "{ workflows { name } }", Authorization="Bearer wrong"))[0] == 401
         assert json.loads(gateway.cli("show", "one", "--json").stdout)["run"]["paused"] is False

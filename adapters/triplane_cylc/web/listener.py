@@ -33,7 +33,7 @@ MAX_WEBSOCKETS: Final = 1_000
 INIT_S: Final = 10.0
 """How long a websocket may take to say `connection_init`."""
 CLOSE_S: Final = 1.0
-INIT_TIMEOUT, GOING_AWAY, SUBPROTOCOL_MISSING = 4408, 1001, 4406
+INIT_TIMEOUT, GOING_AWAY, SUBPROTOCOL_MISSING, FORBIDDEN = 4408, 1001, 4406, 4403
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +45,7 @@ class WebListener:
         self._gateway, self._manager, self._config = gateway, manager, config
         self._runner: web.ServerRunner | None = None
         self._callers: OrderedDict[Credential, Connection] = OrderedDict()
-        self._open: set[Conversation] = set()
+        self._open: dict[Conversation, Connection] = {}
         self.port = config.http_port
 
     async def start(self) -> None:
@@ -100,7 +100,7 @@ class WebListener:
             return _refused(error)
         desk = Desk(connection, self._manager)
         if request.headers.get("Upgrade", "").lower() == "websocket":
-            return await self._converse(request, desk)
+            return await self._converse(request, desk, connection)
         if request.method != "POST":
             return _refuse(405, "POST a query, or open a websocket that speaks graphql-transport-ws.", {"Allow": "POST"})
         if request.content_type != "application/json":
@@ -129,15 +129,22 @@ class WebListener:
             self._callers.move_to_end(credential)
             return known
         connection = self._gateway.open_connection(WIRE, _peer(request), credential)
+        connection.on_revoked = lambda reason: self._hang_up(connection, reason)
         self._callers[credential] = connection
         if len(self._callers) > MAX_CALLERS:
             _, oldest = self._callers.popitem(last=False)
             await oldest.close()
         return connection
 
+    def _hang_up(self, connection: Connection, reason: str) -> None:
+        """Close the websockets of a caller whose token holds no more: what they follow would go on."""
+        for conversation, its_connection in tuple(self._open.items()):
+            if its_connection is connection:
+                conversation.close(FORBIDDEN, reason)
+
     # ---- websockets ------------------------------------------------------------------------------------------------
 
-    async def _converse(self, request: web.BaseRequest, desk: Desk) -> web.StreamResponse:
+    async def _converse(self, request: web.BaseRequest, desk: Desk, connection: Connection) -> web.StreamResponse:
         if len(self._open) >= MAX_WEBSOCKETS:
             return _refuse(503, f"{MAX_WEBSOCKETS} websockets are open already.", {"Retry-After": "1"})
         ws = web.WebSocketResponse(protocols=(SUBPROTOCOL,), heartbeat=20.0, max_msg_size=MAX_BODY_BYTES, timeout=CLOSE_S)
@@ -145,7 +152,7 @@ class WebListener:
         conversation = Conversation(desk, lambda work: self._gateway.spawn(work, "graphql over a websocket"))
         if ws.ws_protocol != SUBPROTOCOL:
             conversation.close(SUBPROTOCOL_MISSING, f"ask for the subprotocol {SUBPROTOCOL}")
-        self._open.add(conversation)
+        self._open[conversation] = connection
         writer = asyncio.create_task(_write(ws, conversation))
         patience = asyncio.get_running_loop().call_later(INIT_S, _expect_init, conversation)
         try:
@@ -158,7 +165,7 @@ class WebListener:
             conversation.close(1000, "")
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(writer, CLOSE_S * 3)
-            self._open.discard(conversation)
+            self._open.pop(conversation, None)
         return ws
 
 
