@@ -15,6 +15,7 @@ from triplane_cylc.datastore.elements import Condition, NodeMeta, Output, Prereq
 from triplane_cylc.datastore.encode import RUNTIME_TEXTS
 
 STANDARD_OUTPUTS = ("expired", "submitted", "submit-failed", "started", "succeeded", "failed")
+_RUNTIME_NAMES = frozenset({*RUNTIME_TEXTS, "directives", "environment", "outputs"})
 STATE_WORST_FIRST = ("submit-failed", "failed", "expired", "running", "submitted", "preparing", "waiting", "succeeded")
 """A family is in the first of these states that one of its tasks is in."""
 
@@ -145,6 +146,11 @@ def runtime(source: Mapping[str, Any], run_mode: str) -> Runtime:
     own = (item for item in mappings(source.get("outputs")) if item.get("label") not in STANDARD_OUTPUTS)
     settings["outputs"] = tuple(RuntimeSetting(text(item.get("label")), text(item.get("message"))) for item in own)
     return Runtime(**texts, **settings)  # type: ignore[arg-type]
+
+
+def has_runtime(source: Mapping[str, Any]) -> bool:
+    """Whether `runtime` would find anything there."""
+    return not _RUNTIME_NAMES.isdisjoint(source)
 
 
 def _settings(value: Any) -> tuple[RuntimeSetting, ...]:

@@ -38,6 +38,8 @@ class Projection:
         self.task_proxies: Table[elements.TaskProxy] = Table("task_proxies", pb.TPDeltas)
         self._tree = FamilyTree(detail.definition)
         self._run_mode = derive.text(detail.options.get("mode")) or "live"
+        # Of all tasks whose definition says nothing about it, which are all of most runs.
+        self._bare = derive.runtime({}, self._run_mode)
         self._counts = Counts()
         self._family_counts: dict[str, Counts] = {}
         self._recount: dict[str, None] = {}
@@ -75,7 +77,9 @@ class Projection:
             family.meta = derive.meta(entry)
         for name, entry in tasks.items() if isinstance(tasks, dict) else ():
             task = self._task(name, self._tree.of_task(name))
-            task.meta, task.runtime = derive.meta(entry), derive.runtime(entry, self._run_mode)
+            task.meta = derive.meta(entry)
+            if derive.has_runtime(entry):
+                task.runtime = derive.runtime(entry, self._run_mode)
         leaves, feet = set(self.tasks.rows), set(self.tasks.rows)
         for pair in detail.definition.get("edges") or ():
             source, target = derive.names(pair)[:2] or ("", "")
@@ -120,7 +124,7 @@ class Projection:
             namespace=(*reversed(families), name),
             parents=(parent.id,),
             first_parent=parent.id,
-            runtime=derive.runtime({}, self._run_mode),
+            runtime=self._bare,
         )
         self.tasks.add(task)
         self.families.link(parent, "child_tasks", task_id)

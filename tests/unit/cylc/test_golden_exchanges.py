@@ -38,16 +38,14 @@ UUID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}")
 COMMANDS = {
     "hold": [HoldTasks], "hold_glob": [HoldTasks], "release": [ReleaseTasks], "release_all": [ReleaseTasks],
     "pause": [PauseRun], "play_paused": [ResumeRun], "play_resume": [ResumeRun], "kill": [KillTasks], "poll": [PollTasks],
-    "stop_kill": [StopRun], "stop_now": [StopRun], "trigger": [TriggerTasks], "trigger_badflow": [],
+    "stop_kill": [StopRun], "stop_now": [StopRun], "trigger": [TriggerTasks], "trigger_badflow": [], "trigger_onresume": [TriggerTasks],
     "stop_clock": [ScheduleStop], "stop_cycle": [ScheduleStop], "hold_after": [SetHoldPoint], "reload": [ReloadRun],
     "remove": [RemoveTasks], "set_out": [SetTasks], "ext_trigger": [SendExternalTrigger], "broadcast_put": [Broadcast],
     "job_message_started": [ReportJob], "job_message_succeeded": [ReportJob], "job_message_multi": [ReportJob],
     "job_message_CRITICAL_failed_ERR": [ReportJob], "job_message_over_ssh_server_side": [ReportJob],
 }  # fmt: skip
 REFUSED_BY_ERROR = {"ext_trigger", "broadcast_put"}
-UNSUPPORTED = {
-    "trigger_onresume", "verbosity",
-}  # fmt: skip
+UNSUPPORTED = {"verbosity"}
 SAME = {"client_api_nosuch", "ping"}
 OUR_WORDS = {"client_private", "client_port", "client_pbde_noarg"}
 
