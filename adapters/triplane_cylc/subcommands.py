@@ -93,6 +93,15 @@ SUBCOMMANDS: Final[Mapping[str, Subcommand]] = {
         _same("show --task-def=TASK", "reads", "title and description of a task's definition"),
         _same("broadcast --display", "reads", "the settings that are broadcast; none but on graphs"),
         _same("client", "reads", "any endpoint, as JSON"),
+        Subcommand(
+            "client graphql: setGraphWindowExtent",
+            "reads",
+            {
+                "graph": Meaning(does="how far from active tasks others are shown, to all who look, until the gateway restarts"),
+                "durable": Meaning(does="accepted, and nothing changes: its tasks have no edges"),
+                "simulation": Meaning(does="accepted, and nothing changes: its tasks have no edges"),
+            },
+        ),
         _same("subscribe", "reads", "what changes, as it changes, until the run ends"),
         _same("stop --max-polls=N", "reads", "as stop, and asks until the run has stopped"),
         _same("tui", "reads", "the tree of tasks, and commands upon them"),

@@ -88,6 +88,9 @@ PAUSED: Final = (("pause_run", {}),)
 NO_SPAWN: Final = json.dumps(
     {"request_string": 'mutation { remove(workflows: ["*"], tasks: ["*"], noSpawn: true) { result } }', "variables": {}}
 )
+EXTENT: Final = json.dumps(
+    {"request_string": 'mutation { setGraphWindowExtent(workflows: ["*"], nEdgeDistance: 2) { result } }', "variables": {}}
+)
 
 CASES: Final[Mapping[str, Mapping[str, Case] | Elsewhere]] = {
     "hold": {engine: Case("hold {run}//{waiting}", held(WAITING[engine])) for engine in ENGINES},
@@ -228,6 +231,9 @@ CASES: Final[Mapping[str, Mapping[str, Case] | Elsewhere]] = {
     ),
     "broadcast --display": alike(Case("broadcast --display {run}", prints="")),
     "client": alike(Case("client -n {run} ping_workflow", prints="^true$")),
+    "client graphql: setGraphWindowExtent": alike(
+        Case("client {run} graphql", prints='"Maximum edge distance set to 2"', stdin=EXTENT),
+    ),
     "subscribe": alike(Case("subscribe --once {run}", effect=event("RunPaused"), prints="^Received: workflow", stirred=True)),
     "stop --max-polls=N": engines(
         Case("stop --now --max-polls=20 --interval=1 {run}", status("cancelled")),
