@@ -265,7 +265,7 @@ class Bus:
             if not future.done():
                 future.set_exception(error)
         except Exception as error:
-            log.exception("command_crashed: %s", command.name)
+            log.exception("command_crashed: %s, request %s", command.name, command.request_id)
             if not future.done():
                 future.set_exception(error)
         return future
@@ -278,7 +278,7 @@ class Bus:
                 return answer
         except Exception as error:
             if not isinstance(error, GatewayError):
-                log.exception("command_crashed: %s", command.name)
+                log.exception("command_crashed: %s, request %s", command.name, command.request_id)
             refused: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
             refused.set_exception(error)
             return refused
@@ -321,7 +321,7 @@ class Bus:
                 self._apply(self.resolve(command), command, ask)
             except Exception as error:
                 if not isinstance(error, GatewayError):
-                    log.exception("command_crashed: %s", command.name)
+                    log.exception("command_crashed: %s, request %s", command.name, command.request_id)
                 if not future.done():
                     future.set_exception(error)
 

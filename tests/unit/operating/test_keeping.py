@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gateway_process import GatewayProcess
+from triplane.cli.main import main
 from triplane.keeping.backup import back_up
 from triplane.keeping.manifest import FILE_NAME, KeepingError
 from triplane.keeping.restoring import restore
@@ -86,23 +87,30 @@ def test_each_backup_under_load_is_a_prefix_of_what_happened(gateway_process: Ga
     assert gateway.http("GET", "/api/ready")[0] == 200
 
 
-def test_the_command_line_backs_up_verifies_and_restores(gateway_process: GatewayProcess, tmp_path: Path) -> None:
+def test_the_command_line_backs_up_verifies_and_restores(
+    gateway_process: GatewayProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     gateway = gateway_process
-    gateway.cli("start", "idle", "--queue", "nobody", "--id", "kept")
-    said = json.loads(gateway.cli("backup", str(tmp_path / "b"), "--json").stdout)
+
+    def run(*arguments: str, code: int = 0) -> str:
+        assert main([*arguments, "--config", str(gateway.config_file)]) == code
+        said = capsys.readouterr()
+        return said.out + said.err
+
+    run("start", "idle", "--queue", "nobody", "--id", "kept")
+    said = json.loads(run("backup", str(tmp_path / "b"), "--json"))
     assert said["cursor"] > 0 and said["files"] >= 1
-    assert "exists already" in gateway.cli("backup", str(tmp_path / "b"), check=False).stderr
-    assert json.loads(gateway.cli("verify", "--json").stdout)["sound"]
-    assert "sound (" in gateway.cli("verify", str(tmp_path / "b")).stdout
-    assert "nothing to do" in gateway.cli("migrate", "--plan").stdout
-    refused = gateway.cli("restore", str(tmp_path / "b"), check=False)
-    assert refused.returncode == 1 and "is in use or has been" in refused.stderr
+    assert "exists already" in run("backup", str(tmp_path / "b"), code=1)
+    assert json.loads(run("verify", "--json"))["sound"]
+    assert "sound (" in run("verify", str(tmp_path / "b"))
+    assert "nothing to do" in run("migrate", "--plan")
+    assert "is in use or has been" in run("restore", str(tmp_path / "b"), code=1)
     gateway.stop()
     # The machine is lost, with all that it had.
     gateway.data_dir.rename(tmp_path / "lost")
-    gateway.cli("restore", str(tmp_path / "b"))
+    run("restore", str(tmp_path / "b"))
     gateway.start()
-    assert '"kept"' in gateway.cli("show", "kept", "--json").stdout
+    assert '"kept"' in run("show", "kept", "--json")
 
 
 def stored(folder: Path) -> Path:

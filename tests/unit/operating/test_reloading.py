@@ -14,8 +14,11 @@ from typing import Any, ClassVar
 import pytest
 
 from gateway_process import GatewayProcess
+from triplane.assembly import assemble
 from triplane.auth import Authenticator, BearerToken
-from triplane.config import Config, ConfigError, Section, load, model_for, setting
+from triplane.cli.main import main
+from triplane.cli.serving import installed_plug_ins
+from triplane.config import Config, ConfigError, Section, installed_model, load, model_for, setting
 from triplane.credentials import authenticator_for
 from triplane.errors import Unauthenticated
 from triplane.gateway import Gateway
@@ -178,6 +181,27 @@ def test_a_gateway_without_a_file_says_that_it_cannot_be_reloaded(tmp_path: Path
         load(House(tmp_path).model, tmp_path / "missing.toml", {})
 
 
+async def test_hot_keys_of_engines_reach_every_part_that_goes_by_them(tmp_path: Path) -> None:
+    file = tmp_path / "triplane.toml"
+    file.write_text(f'[gateway]\ndata_dir = "{tmp_path}/data"\n[jobs]\nrun_dir = "{tmp_path}/run"\n')
+    config = load(installed_model(), file, {})
+    store = open_store(tmp_path / "data")
+    house = assemble(config, store, installed_plug_ins(), authenticator_for(config), lambda error: None)
+    await house.gateway.start()
+    file.write_text(file.read_text() + "[engines.durable]\nworker_stale_s = 77.0\nmax_child_depth = 7\n")
+    reloader = Reloader(config, lambda: load(type(config), file, {}), house.gateway, installed_plug_ins().adapters, {})
+    answer = await reloader.reload()
+    assert outcomes(answer) == {"engines.durable.worker_stale_s": "applied", "engines.durable.max_child_depth": "applied"}
+    shared = config.engine("durable")
+    assert shared.worker_stale_s == 77.0 and house.gateway.bus.engines["durable"].settings is shared  # type: ignore[attr-defined]
+    holders = [service for service in house.gateway.bus.services if service.name in ("matching", "streams")]
+    assert len(holders) == 2
+    for service in holders:
+        assert getattr(service, "settings", None) is shared or getattr(service, "_settings", None) is shared, service.name
+    await house.gateway.stop()
+    store.close()
+
+
 def rewrite(gateway: GatewayProcess, extra: str) -> None:
     text = gateway.config_file.read_text().split("# --")[0]
     staging = gateway.config_file.with_suffix(".new")
@@ -208,31 +232,48 @@ def test_reloads_under_load_lose_no_command_and_invalid_ones_change_nothing(gate
     assert gateway.http("GET", "/api/ready")[0] == 200
 
 
-def test_the_command_line_reloads_makes_tokens_and_reads_the_audit_log(gateway_process: GatewayProcess) -> None:
+def test_the_command_line_reloads_makes_tokens_and_reads_the_audit_log(
+    gateway_process: GatewayProcess, capsys: pytest.CaptureFixture[str]
+) -> None:
     gateway = gateway_process
-    assert "nothing has changed" in gateway.cli("reload").stdout
+
+    def run(*arguments: str, code: int = 0) -> str:
+        assert main([*arguments, "--config", str(gateway.config_file)]) == code
+        return capsys.readouterr().out
+
+    assert "nothing has changed" in run("reload")
     rewrite(gateway, "[limits]\nburst = 1234\n[schedules]\nmax_backfill = 7\n")
-    said = gateway.cli("reload").stdout
+    said = run("reload")
     assert "applied  limits.burst: was 100000.0, is now 1234.0" in said and "restart  schedules.max_backfill" in said
     rewrite(gateway, "[limits]\nburst = -1\n")
-    refused = gateway.cli("reload", check=False)
-    assert refused.returncode == 1 and "refused  limits.burst" in refused.stdout and "nothing was applied" in refused.stdout
+    said = run("reload", code=1)
+    assert "refused  limits.burst" in said and "nothing was applied" in said
 
-    secret = gateway.cli("token", "create", "ci", "--role", "operator", "--role", "worker", "--expires", "30d").stdout.strip()
+    secret = run("token", "create", "ci", "--role", "operator", "--role", "worker", "--expires", "30d").strip()
     assert gateway.http("GET", "/api/workflows")[0] == 401
     bearer = {"Authorization": f"Bearer {secret}"}
     assert gateway.http("GET", "/api/workflows", **bearer)[0] == 200
-    assert "in force" in gateway.cli("token", "list").stdout
-    gateway.cli("token", "revoke", "ci")
+    assert "in force" in run("token", "list")
+    wrong = {"Authorization": "Bearer canary-of-a-stranger"}
+    refused = gateway.http("GET", "/api/workflows", **wrong)
+    assert refused[0] == 401 and "canary" not in str(refused)
+    assert "client_not_let_in" in gateway.output and "canary-of-a-stranger" not in gateway.output
+    run("token", "revoke", "ci")
     assert gateway.http("GET", "/api/workflows", **bearer)[0] == 401
-    assert "revoked" in gateway.cli("token", "list").stdout
+    run("token", "create", "other", "--role", "viewer")
+    # What was answered is kept, whatever happens to the process.
+    rewrite(gateway, "")
+    gateway.stop(signal.SIGKILL)
+    gateway.start()
+    assert gateway.http("GET", "/api/workflows", **bearer)[0] == 401
+    listed = run("token", "list")
+    assert "revoked" in listed and "in force" in listed
 
-    said = gateway.cli("audit", "--command", "create_token", "--since", "1h").stdout
+    said = run("audit", "--command", "create_token", "--since", "1h")
     assert "owner on control" in said and 'token_name="ci"' in said and "→ accepted" in said
-    assert gateway.cli("audit", "--principal", "nobody").stdout == ""
-    assert gateway.cli("audit", "--since", "yesterday", check=False).returncode == 2
-    assert secret not in gateway.output + gateway.cli("audit", "--json").stdout + gateway.cli("metrics").stdout
-    assert hashlib.sha256(secret.encode()).hexdigest() not in gateway.output + gateway.cli("audit", "--json").stdout
+    run("audit", "--since", "yesterday", code=2)
+    assert secret not in gateway.output + run("audit", "--json") + run("metrics")
+    assert hashlib.sha256(secret.encode()).hexdigest() not in gateway.output + run("audit", "--json")
 
     rewrite(gateway, "[limits]\nburst = 4321\n")
     gateway.process.send_signal(signal.SIGHUP)  # type: ignore[union-attr]
