@@ -182,12 +182,12 @@ def _certificate(port: int) -> bytes:
 @pytest.mark.full
 @pytest.mark.skipif(shutil.which("openssl") is None or shutil.which("curl") is None, reason="needs openssl and curl")
 def test_from_nothing_is_followed_by_a_script_in_an_empty_folder(tmp_path: Path) -> None:
-    page, ports = PAGES["from-nothing.md"], free_ports(82)
+    page, ports = PAGES["from-nothing.md"], free_ports(83)
     blocks = re.findall(r"^```(sh|toml)\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     (config,) = [text for kind, text in blocks if kind == "toml"]
     scripts = [text.replace("8080", str(ports[0])).replace("4242", str(ports[1])) for kind, text in blocks if kind == "sh"]
-    config = config.replace("8080", str(ports[0])).replace("4242", str(ports[1]))
-    (tmp_path / "triplane.toml").write_text(f'{config}\n[adapters.cylc]\nhost = "localhost"\nports = [{ports[2]}, {ports[-1]}]\n')
+    config = config.replace("8080", str(ports[0])).replace("4242", str(ports[1])).replace("8090", str(ports[82]))
+    (tmp_path / "triplane.toml").write_text(f'{config}\n[adapters.cylc]\nhost = "localhost"\nports = [{ports[2]}, {ports[81]}]\n')
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin" / "triplane"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m triplane.cli.main "$@"\n')
