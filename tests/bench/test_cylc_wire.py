@@ -31,8 +31,9 @@ def test_a_figure_is_so_many_times_better_than_the_real_scheduler_s(of, times, o
 def test_a_comparison_whose_ratios_differ_much_is_repeated_once(rates, samples):
     taken = iter(rates)
     comparison = Comparison("", 1, "rate", 0.5, lambda: Sample(100.0, 1.0, 1.0, 1.0), lambda: Sample(next(taken), 1.0, 1.0, 1.0))
-    Steadied(comparison).run(2)
+    rows = Steadied(comparison, also=("CPU", "cpu_us", 1.3)).run(2)
     assert len(comparison.our_samples) == samples
+    assert [(row.title, row.reached, row.ratio) for row in rows][1] == ("CPU", True, 1.0)
 
 
 def test_a_sender_knows_its_own_delta_by_its_task_and_by_whether_it_is_held():
