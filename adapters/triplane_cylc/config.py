@@ -53,6 +53,19 @@ class CylcConfig(BaseModel):
         ge=0,
         le=31_536_000,
     )
+    max_request_bytes: int = setting(
+        2_097_152, "Largest request of a client; one that sends more is cut off.", unit="bytes", ge=65_536, le=67_108_864
+    )
+    requests_per_s: float = setting(
+        20_000.0, "Requests of one connection; what comes beyond is answered with an error.", unit="1/second", ge=1, le=1_000_000
+    )
+    handshakes_per_s: float = setting(
+        2_000.0,
+        "New connections from one address over all faces; what comes beyond is refused, and clients try again by themselves.",
+        unit="1/second",
+        ge=1,
+        le=1_000_000,
+    )
     http_host: Annotated[str, AfterValidator(_host)] = setting("127.0.0.1", "Where GraphQL over HTTP listens.", min_length=1)
     http_port: int = setting(
         0, "TCP port of GraphQL over HTTP (`/graphql`, POST and websocket); 0 is not at all.", unit="port", ge=0, le=65_535

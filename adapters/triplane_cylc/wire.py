@@ -24,6 +24,7 @@ from triplane_cylc.faces.manager import FaceManager
 from triplane_cylc.relay_program import write_relay
 from triplane_cylc.tracking import SshTracking, ZmqTracking
 from triplane_cylc.transport.doorkeeper import Doorkeeper
+from triplane_cylc.transport.limits import WireLimits
 from triplane_cylc.transport.ports import PortRange
 from triplane_cylc.web.listener import WebListener
 
@@ -75,6 +76,7 @@ class CylcWire:
             process=process,
             ports=PortRange(*config.ports),
             definition=config.run_dir_definition == "real",
+            limits=WireLimits(config.max_request_bytes, config.requests_per_s, config.handshakes_per_s),
             window=WindowLimits(config.window_tasks, config.ended_tasks),
             ssh_command=_ssh_command(gateway),
             cylc_path=str(await asyncio.to_thread(write_relay, data_dir, root)),
@@ -84,6 +86,7 @@ class CylcWire:
             raise AdapterError(
                 f"a face takes two ports, and there are not two left from {first} to {last}; choose others with adapters.cylc.ports"
             )
+        self._doorkeeper = Doorkeeper(config.handshakes_per_s)
         self._context = zmq.Context(io_threads=1)
         self._context.set(zmq.MAX_SOCKETS, max(1023, _SOCKETS_PER_FACE * 1_000 + 100))
         # Before any face: without a doorkeeper the library lets every key in.

@@ -240,8 +240,8 @@ CASES: Final[Mapping[str, Mapping[str, Case] | Elsewhere]] = {
         Case("stop --max-polls=20 --interval=1 {run}", status("cancelled")),
         Case("stop --max-polls=20 --interval=1 {run}", status("cancelled")),
     ),
-    "tui": Elsewhere("test_cylc_tui.py"),
-    "gui": Elsewhere("test_cylc_gui.py"),
+    "tui": Elsewhere("test_tui.py"),
+    "gui": Elsewhere("test_gui.py"),
     # ---- what reads files ------------------------------------------------------------------------------------------------
     "scan": alike(Case("scan -n ^{run}$ -t name", prints="^{run}$")),
     "get-workflow-contact": alike(Case("get-workflow-contact {run}", prints="^CYLC_API=5$")),

@@ -28,6 +28,7 @@ from triplane_cylc.faces.keys import FaceKeys, KeyPair
 from triplane_cylc.faces.mark import Mark
 from triplane_cylc.faces.names import face_name
 from triplane_cylc.transport.doorkeeper import Doorkeeper
+from triplane_cylc.transport.limits import DEFAULTS, WireLimits
 from triplane_cylc.transport.ports import PortRange
 from triplane_cylc.transport.sockets import FaceSockets
 
@@ -68,6 +69,7 @@ class Site:
     process: ProcessIdentity
     ports: PortRange
     definition: bool
+    limits: WireLimits = DEFAULTS
     window: WindowLimits = DEFAULT_LIMITS
     ssh_command: str = DEFAULT_SSH_COMMAND
     cylc_path: str | None = None
@@ -144,7 +146,7 @@ class FaceBuilder:
 
     async def _open_sockets(self, face: Face) -> None:
         face.admit(self._doorkeeper)
-        sockets = FaceSockets(self._context, self._doorkeeper, face.domain, face.keys.server, face)
+        sockets = FaceSockets(self._context, self._doorkeeper, face.domain, face.keys.server, face, self.site.limits)
         sockets.open(self.site.ports, face.directory.mark.port, face.directory.mark.publish_port)
         face.sockets = sockets
 

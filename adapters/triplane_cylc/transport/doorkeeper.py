@@ -15,6 +15,7 @@ import zmq
 from zmq.utils import z85
 
 from triplane.limits import TokenBucket
+from triplane_cylc.transport.limits import DEFAULTS, Rates
 
 ZAP_ENDPOINT: Final = "inproc://zeromq.zap.01"
 _VERSION: Final = b"1.0"
@@ -41,7 +42,8 @@ class Doorkeeper:
     A key is named by its z85 text, which is also the user id that messages carry.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, handshakes_per_s: float = DEFAULTS.handshakes_per_s) -> None:
+        self._handshakes = Rates(handshakes_per_s)
         self._keys: dict[str, frozenset[str]] = {}
         self._socket: zmq.Socket[bytes] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -98,6 +100,10 @@ class Doorkeeper:
             return [_VERSION, request_id, b"400", b"malformed request", b"", b""]
         request_id, domain, address, mechanism = frames[1], frames[2], frames[3], frames[5]
         name = domain.decode("utf-8", "replace")
+        if not self._handshakes.take(address, time.monotonic()):
+            # 300 is "for now": the client's library tries again by itself.
+            self.note_denial(name, address, mechanism, "more handshakes than adapters.cylc.handshakes_per_s from one address")
+            return [_VERSION, request_id, b"300", b"too many handshakes", b"", b""]
         verdict = self.judge(name, mechanism, frames[6:])
         if verdict.allowed:
             return [_VERSION, request_id, b"200", b"OK", verdict.user_id.encode("ascii"), b""]

@@ -6,6 +6,7 @@ edge-triggered, so after every send and after every bounded batch of work the so
 """
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable
 from typing import Final, Protocol
@@ -16,9 +17,9 @@ import zmq
 from triplane_cylc.faces.keys import KeyPair
 from triplane_cylc.transport.doorkeeper import Doorkeeper
 from triplane_cylc.transport.envelope import open_envelope
+from triplane_cylc.transport.limits import DEFAULTS, Rates, WireLimits
 from triplane_cylc.transport.ports import NoFreePort, PortRange
 
-MAX_REQUEST_BYTES: Final = 2 * 1024 * 1024
 HANDSHAKE_MS: Final = 5_000
 LINGER_MS: Final = 200
 # Replies that one peer may leave unread; a REQ client has one at a time, and whoever exceeds this loses its own.
@@ -59,12 +60,15 @@ class FaceSockets:
         domain: str,
         server: KeyPair,
         receiver: Receiver,
+        limits: WireLimits = DEFAULTS,
     ) -> None:
         self._context = context
         self._doorkeeper = doorkeeper
         self._domain = domain
         self._server = server
         self._receiver = receiver
+        self._limits = limits
+        self._requests = Rates(self._limits.requests_per_s)
         self._loop = asyncio.get_running_loop()
         self._router: zmq.Socket[bytes] | None = None
         self._publisher: zmq.Socket[bytes] | None = None
@@ -191,7 +195,7 @@ class FaceSockets:
     def _make(self, kind: int, high_water: int) -> "zmq.Socket[bytes]":
         socket: zmq.Socket[bytes] = self._context.socket(kind)
         socket.setsockopt(zmq.LINGER, LINGER_MS)
-        socket.setsockopt(zmq.MAXMSGSIZE, MAX_REQUEST_BYTES)
+        socket.setsockopt(zmq.MAXMSGSIZE, self._limits.request_bytes)
         socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
         socket.setsockopt(zmq.SNDHWM, high_water)
         socket.setsockopt(zmq.RCVHWM, REPLY_HIGH_WATER)
@@ -250,7 +254,7 @@ class FaceSockets:
         incoming = open_envelope(frames)
         if incoming is None:
             return
-        if len(self._pending) >= MAX_PENDING_REPLIES:
+        if len(self._pending) >= MAX_PENDING_REPLIES or not self._requests.take(frames[0], time.monotonic()):
             self._send(incoming.envelope, self._receiver.busy())
             return
         try:

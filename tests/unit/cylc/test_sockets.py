@@ -11,8 +11,9 @@ from triplane.testing import eventually
 from triplane_cylc.faces.keys import KeyPair
 from triplane_cylc.transport.doorkeeper import Doorkeeper
 from triplane_cylc.transport.envelope import open_envelope
+from triplane_cylc.transport.limits import DEFAULTS, WireLimits
 from triplane_cylc.transport.ports import NoFreePort, PortRange
-from triplane_cylc.transport.sockets import MAX_PENDING_REPLIES, MAX_REQUEST_BYTES, FaceSockets
+from triplane_cylc.transport.sockets import MAX_PENDING_REPLIES, FaceSockets
 
 PORTS = PortRange(23_000, 29_000)
 SILENCE_S = 0.4
@@ -55,10 +56,10 @@ class Gate:
         self.doorkeeper.start(self.context)
         self.faces = []
 
-    def face(self, domain, *clients):
+    def face(self, domain, *clients, **limits):
         server, echo = KeyPair.generate(), Echo()
         self.doorkeeper.allow(domain, frozenset(client.public for client in clients))
-        sockets = FaceSockets(self.context, self.doorkeeper, domain, server, echo)
+        sockets = FaceSockets(self.context, self.doorkeeper, domain, server, echo, WireLimits(**limits))
         sockets.open(PORTS, 0, 0)
         sockets.server, sockets.echo = server, echo
         self.faces.append(sockets)
@@ -247,7 +248,7 @@ async def test_a_request_over_the_limit_never_arrives_and_the_neighbour_is_serve
     client = KeyPair.generate()
     face = gate.face("one", client)
     async with silence():
-        await gate.ask(face, client, b"x" * (MAX_REQUEST_BYTES + 1), server=face.server)
+        await gate.ask(face, client, b"x" * (DEFAULTS.request_bytes + 1), server=face.server)
     assert await gate.ask(face, client) == b"echo hi"
     assert [body for body, _ in face.echo.seen] == [b"hi"]
 
@@ -383,3 +384,27 @@ def test_an_envelope_is_kept_up_to_the_empty_frame(frames, envelope, body):
 @pytest.mark.parametrize("frames", [[b"id"], [b"id", b"x"], [b"id", b""], [b"id", *[b"hop"] * 20, b"", b"x"]])
 def test_what_a_rep_socket_would_drop_is_dropped(frames):
     assert open_envelope(frames) is None
+
+
+async def test_who_asks_too_fast_is_told_so_and_nobody_else_is(gate):
+    client = KeyPair.generate()
+    face = gate.face("one", client, requests_per_s=5.0)
+    fast = gate.connect(face, client, kind=zmq.DEALER)
+    for _ in range(30):
+        await fast.send_multipart([b"", b"hi"])
+    replies = [(await asyncio.wait_for(fast.recv_multipart(), 3))[-1] for _ in range(30)]
+    fast.close()
+    assert replies[0] == b"echo hi" and replies.count(b"busy") >= 15, "every request has a reply, whatever it says"
+    assert await gate.ask(face, client) == b"echo hi"
+
+
+def test_an_address_that_comes_too_often_is_sent_away_for_now_and_others_are_let_in():
+    client = KeyPair.generate()
+    doorkeeper = Doorkeeper(handshakes_per_s=2.0)
+    doorkeeper.allow("one", frozenset({client.public}))
+
+    def knock(address):
+        return doorkeeper.answer([b"1.0", b"7", b"one", address, b"", b"CURVE", zmq.utils.z85.decode(client.public)])[2]
+
+    assert [knock(b"10.0.0.1") for _ in range(6)] == [b"200"] * 4 + [b"300"] * 2
+    assert knock(b"10.0.0.2") == b"200" and doorkeeper.denials == 2

@@ -13,6 +13,8 @@ from gateway_process import GatewayProcess, free_ports
 from interop import clients, packages
 
 PATIENCE_S = 60.0
+ARTIFACTS = Path(os.environ.get("TRIPLANE_ARTIFACTS", Path(__file__).parents[1] / "artifacts"))
+"""Where screenshots are kept; git looks away."""
 FLOW = """
 [scheduling]
     cycling mode = integer
@@ -103,10 +105,9 @@ def test_the_page_shows_the_tree_a_task_changing_state_and_pauses_the_run(gatewa
         page.until("the run is paused", lambda page: (page("status") or "").lower().startswith("paused"))
         shown = json.loads(gateway.cli("show", "shown", "--json").stdout)
         assert shown["run"]["paused"] is True
-        artifacts = Path(os.environ.get("TRIPLANE_ARTIFACTS", gateway.home))
-        artifacts.mkdir(parents=True, exist_ok=True)
-        assert page("shot", str(artifacts / "cylc-gui.png"))
-        assert (artifacts / "cylc-gui.png").stat().st_size > 10_000
+        ARTIFACTS.mkdir(parents=True, exist_ok=True)
+        assert page("shot", str(ARTIFACTS / "cylc-gui.png"))
+        assert (ARTIFACTS / "cylc-gui.png").stat().st_size > 10_000
         page("click", "workflow-play-pause-button")
         page.until("the run goes on", lambda page: (page("status") or "").lower().startswith("running"))
         (gateway.home / "second.go").touch()
