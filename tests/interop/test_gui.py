@@ -13,7 +13,7 @@ from gateway_process import GatewayProcess, free_ports
 from interop import clients, packages
 
 PATIENCE_S = 60.0
-ARTIFACTS = Path(os.environ.get("TRIPLANE_ARTIFACTS", Path(__file__).parents[1] / "artifacts"))
+ARTIFACTS = Path(os.environ.get("TRIPLANE_ARTIFACTS", Path(__file__).parents[2] / ".artifacts"))
 """Where screenshots are kept; git looks away."""
 FLOW = """
 [scheduling]
