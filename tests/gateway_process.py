@@ -68,10 +68,10 @@ port = {self.http_port}
 [adapters.cylc]
 host = "localhost"
 ports = [{ports[2]}, {ports[81]}]
-[adapters.cyclus]
-port = {self.websocket_port}
 """
             + (f"[adapters.web]\nport = {self.web_port}\n" if entry_points(group="triplane.adapters", name="web") else "")
+            # Last, for some tests go on with it in `extra_config`.
+            + f"[adapters.cyclus]\nport = {self.websocket_port}\n"
             + extra_config
         )
         self.process: subprocess.Popen[bytes] | None = None
