@@ -192,7 +192,7 @@ def gateway(tmp_path: Path) -> Iterator[GatewayProcess]:
     ("seconds", "kills"),
     [
         pytest.param(10, 1, id="reduced"),
-        pytest.param(600, 30, id="full", marks=[pytest.mark.full, pytest.mark.timeout(1_200)]),
+        pytest.param(600, 15, id="full", marks=[pytest.mark.full, pytest.mark.timeout(1_800)]),
     ],
 )
 def test_a_consumer_has_the_full_state_after_every_batch_whatever_happens(gateway: GatewayProcess, seconds: float, kills: int):
