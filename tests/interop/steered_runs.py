@@ -19,7 +19,7 @@ from triplane_control.client import ControlClient
 MODELS = Path(__file__).parents[1] / "unit" / "simulation" / "models"
 AT_ONCE = 3
 COMMAND_S = 90.0
-EFFECT_S = 30.0
+EFFECT_S = 60.0
 
 FLOW = """
 [meta]
