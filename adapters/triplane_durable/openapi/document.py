@@ -29,6 +29,7 @@ _REFUSALS = {
     "503": "Not now; try again.",
     "504": "Nobody answered in time.",
 }
+JSON_TYPE, METRICS_TYPE = "application/json", "text/plain"
 _ROLES = {Access.WORK: "worker", Access.ADMIN: "admin"}
 _OPEN: dict[str, tuple[str, Schema]] = {
     "/health": ("Whether the server serves.", answer(status=STRING, timestamp=MOMENT, checks=OBJECT)),
@@ -44,8 +45,9 @@ def document() -> dict[str, Any]:
     """The document as an object, made once; not to be changed."""
     paths: dict[str, Any] = {}
     for path, (summary, schema) in _OPEN.items():
+        answered = _answered(summary, schema, METRICS_TYPE if path == "/metrics" else JSON_TYPE)
         paths[path] = {"get": {"summary": summary, "operationId": path[1:].replace("/", "_").partition(".")[0],
-                               "responses": {"200": _answered(summary, schema), "default": _refusal("Refused.")}}}  # fmt: skip
+                               "responses": {"200": answered, "default": _refusal("Refused.")}}}  # fmt: skip
     for method, path, route in ROUTES:
         paths.setdefault(f"/{path}", {})[method.lower()] = _operation(method, path, route)
     return {
@@ -81,7 +83,7 @@ def _operation(method: str, path: str, route: Route) -> dict[str, Any]:
     }
     if method != "GET" and route.handler in BODIES:
         required = bool(BODIES[route.handler].get("required"))
-        found["requestBody"] = {"required": required, "content": {"application/json": {"schema": BODIES[route.handler]}}}
+        found["requestBody"] = {"required": required, "content": {JSON_TYPE: {"schema": BODIES[route.handler]}}}
     return found
 
 
@@ -118,8 +120,8 @@ def _responses(route: Route) -> dict[str, Any]:
     return dict(sorted(found.items()))
 
 
-def _answered(sentence: str, schema: Schema) -> dict[str, Any]:
-    return {"description": sentence, "content": {"application/json": {"schema": schema}}}
+def _answered(sentence: str, schema: Schema, kind: str = JSON_TYPE) -> dict[str, Any]:
+    return {"description": sentence, "content": {kind: {"schema": schema}}}
 
 
 def _refusal(sentence: str) -> dict[str, Any]:
