@@ -145,6 +145,18 @@ async def _until_subscribed(house, socket):
     raise AssertionError("the subscriber never heard anything")
 
 
+async def test_a_contact_file_that_a_client_removed_is_back_while_the_run_is_served_and_not_after(house):
+    contact = house.service() / "contact"
+    before = contact.read_text()
+    contact.unlink()
+    await eventually("the contact file is back", contact.exists)
+    assert contact.read_text() == before
+    await house.close_run()
+    await eventually("the contact file is gone", lambda: not contact.exists())
+    await asyncio.sleep(1.5)
+    assert not contact.exists()
+
+
 async def test_the_directory_of_a_closed_run_goes_after_its_time(tmp_path):
     async with CylcHouse(tmp_path, face_retention_s=0.0) as house:
         path = await house.face()

@@ -1,6 +1,7 @@
-"""The real `cylc tui` 8.5.4 in a tmux pane, on a run that the gateway shows: it opens, expands, holds, triggers."""
+"""The real `cylc tui` 8.5.4 in a tmux pane, on a run that the gateway shows: it opens, expands, holds, triggers, and outlives a restart."""
 
 import json
+import signal
 
 import pytest
 
@@ -80,7 +81,7 @@ def task(gateway, name):
     return next(task for task in shown["tasks"] if task["name"] == name)
 
 
-def test_the_pane_shows_the_run_takes_commands_and_shows_what_came_of_them(gateway, pane):
+def test_the_pane_shows_the_run_takes_commands_and_shows_it_again_after_kill_nine(gateway, pane):
     pane.until("the tree is drawn", "shown - running", "first", "second", "third")
     eventually("the states are drawn", lambda: RUNNING in line_of(pane, "second") and WAITING in line_of(pane, "third"))
     assert HELD not in line_of(pane, "third")
@@ -96,3 +97,9 @@ def test_the_pane_shows_the_run_takes_commands_and_shows_what_came_of_them(gatew
     choose(pane, "third", "trigger")
     eventually("what was triggered has run", lambda: SUCCEEDED in line_of(pane, "third"))
     assert task(gateway, "third")["state"] == "succeeded"
+
+    gateway.stop(signal.SIGKILL)
+    pane.until("the pane says that nobody serves the run", "shown - stopped")
+    gateway.start()
+    (gateway.home / "second.go").touch()
+    eventually("the pane follows the run again", lambda: RUNNING in line_of(pane, "fourth"), 60.0)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
 import zmq
 
 from triplane.connection import Connection
@@ -35,6 +36,8 @@ from triplane_cylc.transport.sockets import FaceSockets
 SETTLE_S: Final = 1.0
 KEYS_ROTATED: Final = "the keys of the run are new"
 
+
+log = structlog.get_logger(__name__)
 
 class RunEnded(Exception):
     """The run is closed, so there is nothing to show.
@@ -195,6 +198,20 @@ class FaceBuilder:
             ChartRun(namespace=run.namespace, workflow_id=run.workflow_id, run_id=run.run_id)
         )
         return chart
+
+    def keep_contact(self, face: Face) -> None:
+        """Write a face's contact file again where it is gone.
+
+        Clients remove it when they take us for dead, and one that asked an earlier process just before it was killed does so
+        though another serves by now (contract 1.6).
+
+        Raises:
+            OSError: it cannot be written; the directory may be gone too.
+        """
+        if face.sockets is not None and face.identity is not None and not face.directory.contact_path.exists():
+            # Seldom, and not in a thread: a stop between would leave a file that was on its way to the disk.
+            face.directory.write_contact(self._contact(face, face.identity))
+            log.warning("cylc_contact_written_again", workflow_id=face.run.workflow_id)
 
     def _identity(self, face: Face) -> FaceIdentity:
         assert face.sockets is not None

@@ -22,6 +22,7 @@ from triplane.queries import DescribeRun
 from triplane.subscriptions import Subscription
 from triplane_cylc.config import CylcConfig
 from triplane_cylc.faces.builder import FaceBuilder, RunEnded
+from triplane_cylc.faces.contacts import keep_contacts
 from triplane_cylc.faces.directory import FaceDirectory, NotOurDirectory, find_marked
 from triplane_cylc.faces.face import Face
 from triplane_cylc.faces.keys import KeyPair
@@ -65,6 +66,7 @@ class FaceManager:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._subscription: Subscription | None = None
         self._ticker: asyncio.Task[None] | None = None
+        self._keeper: asyncio.Task[None] | None = None
         self._drain_due = False
         self._stopping = False
         self._next_opening = 0.0
@@ -74,19 +76,22 @@ class FaceManager:
         self._subscribe()
         await self._adopt()
         self._ticker = self._gateway.spawn(self._tick(), "cylc faces")
+        self._keeper = self._gateway.spawn(keep_contacts(self.faces, self._builder, self.lock), "cylc contact files")
 
     async def stop(self, timeout_s: float) -> None:
         """Take all faces away, contact files first; directories, keys and ports stay for the next start."""
         self._stopping = True
         if self._subscription is not None:
             self._subscription.close()
-        if self._ticker is not None:
-            self._ticker.cancel()
-            await asyncio.gather(self._ticker, return_exceptions=True)
+        for task in (self._ticker, self._keeper):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         # Not cancelled: a contact file on its way to the disk would be left there.
         if self._tasks:
             await asyncio.wait(tuple(self._tasks), timeout=timeout_s / 2)
-        faces, self.faces = list(self.faces.values()), {}
+        faces = list(self.faces.values())
+        self.faces.clear()
         closing = asyncio.gather(*(self._builder.close(face, "the gateway is stopping") for face in faces))
         with suppress(TimeoutError):
             await asyncio.wait_for(closing, timeout_s / 2)
