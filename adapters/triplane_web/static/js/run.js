@@ -36,6 +36,7 @@ export function showRun(main, namespace, rest) {
     fill(pane);
     fill(tabs, PARTS.map(([key, words]) => h("button", { role: "tab", id: `tab-${key}`, "aria-selected": String(key === name), "aria-controls": "pane", tabIndex: key === name ? 0 : -1, text: words,
       on: { click: () => go(key), keydown: (event) => walk(event, key) } })));
+    document.getElementById(`tab-${name}`).scrollIntoView({ block: "nearest", inline: "nearest" });
     pane.setAttribute("aria-labelledby", `tab-${name}`);
     part = PARTS.find(([key]) => key === name)[2](pane, model);
     if (model.run) part.draw?.();
