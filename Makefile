@@ -33,20 +33,23 @@ clients: $(STAMP)
 
 # Three at a time on two cores, for most tests wait for clients and disks; by file, as files share gateways; in the order of their
 # names, which begins with the long ones.
-REDUCED := -m "not full" -n 3 --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
+REDUCED := -m "not full" $(SIDE_BY_SIDE)
 
 test: compiled clients
 	@echo "== everything that fits in fifteen minutes on two cores"
 	$(BIN)/python -m pytest $(REDUCED) $(PYTEST_ARGS)
 
-# What is marked `full` runs alone, one after the other: its figures are of a machine that does nothing else.
+# What is marked `alone` runs by itself: its figures are of a machine that does nothing else.
 test-all: compiled clients
 	@echo "== every proof at its stated size: first what make test runs"
-	@mkdir -p build && rm -f build/reduced.xml build/full.xml
+	@mkdir -p build && rm -f build/reduced.xml build/full.xml build/alone.xml
 	-$(BIN)/python -m pytest $(REDUCED) --junitxml build/reduced.xml $(PYTEST_ARGS)
 	@echo "== then what takes longer"
-	-$(BIN)/python -m pytest -m full --junitxml build/full.xml $(PYTEST_ARGS)
-	$(BIN)/python tests/results_file.py tests/RESULTS.md "make test-all" build/reduced.xml build/full.xml
+	-$(BIN)/python -m pytest -m "full and not alone" $(SIDE_BY_SIDE) --junitxml build/full.xml $(PYTEST_ARGS)
+	@echo "== then what has to be alone"
+	-$(BIN)/python -m pytest -m "full and alone" --junitxml build/alone.xml $(PYTEST_ARGS)
+	$(BIN)/python tests/results_file.py tests/RESULTS.md "make test-all" build/reduced.xml build/full.xml build/alone.xml
 
 lint: $(STAMP)
 	@echo "== ruff"

@@ -16,7 +16,7 @@ import pytest
 from browser.browsing import Browser, address, artifacts, start_flow, steer, task_text
 from gateway_process import GatewayProcess
 
-pytestmark = [pytest.mark.full, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.full, pytest.mark.alone, pytest.mark.timeout(300)]
 
 MATERIAL = {
     "duration": 60, "pace_s": 0.01, "seed": 1,

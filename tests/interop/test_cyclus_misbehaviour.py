@@ -179,7 +179,7 @@ async def test_nothing_that_a_client_sends_is_ever_evaluated(gateway):
     assert [line for line in notes.read_text().splitlines() if not line.startswith("watching")] == before
 
 
-@pytest.mark.parametrize("count", [50_000, pytest.param(1_000_000, marks=[pytest.mark.full, pytest.mark.timeout(600)])])
+@pytest.mark.parametrize("count", [50_000, pytest.param(1_000_000, marks=[pytest.mark.full, pytest.mark.alone, pytest.mark.timeout(600)])])
 async def test_a_flood_of_tiny_messages_is_answered_message_by_message(gateway, count):
     text = '{"event":"echo","params":{"s":1}}'
     with watched_health(gateway) as taken:

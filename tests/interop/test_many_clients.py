@@ -119,7 +119,7 @@ async def begin(first: Watcher, everyone: list[Watcher], actions: list[Any], **s
             assert json.loads(await watcher.client.recv())["event"] == "loaded"
 
 
-@pytest.mark.parametrize(("clients", "pace_s"), [(25, 0.03), pytest.param(100, 0.15, marks=pytest.mark.full)])
+@pytest.mark.parametrize(("clients", "pace_s"), [(25, 0.03), pytest.param(100, 0.15, marks=[pytest.mark.full, pytest.mark.alone])])
 async def test_each_broadcast_reaches_all_each_answer_its_asker_and_a_stalled_client_is_cut_alone(
     tmp_path: Path, clients: int, pace_s: float
 ):
@@ -148,6 +148,7 @@ def p99(delays: list[float]) -> float:
 
 
 @pytest.mark.full
+@pytest.mark.alone
 @pytest.mark.timeout(600)
 async def test_a_stalled_client_worsens_the_p99_of_the_others_by_a_tenth_at_most(tmp_path: Path):
     rounds, clients, askers, asks = 9, 100, 20, 60

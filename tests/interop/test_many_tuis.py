@@ -58,7 +58,7 @@ class Tui:
             await asyncio.sleep(1.0)
 
 
-@pytest.mark.parametrize(("tuis", "rounds"), [(20, 2), pytest.param(200, 10, marks=pytest.mark.full)])
+@pytest.mark.parametrize(("tuis", "rounds"), [(20, 2), pytest.param(200, 10, marks=[pytest.mark.full, pytest.mark.alone])])
 async def test_every_terminal_is_answered_each_time_and_the_run_goes_on(tmp_path, tuis, rounds):
     async with CylcHouse(tmp_path) as house:
         await house.face()
