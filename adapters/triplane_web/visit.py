@@ -51,6 +51,7 @@ class Visit:
         self._replies: deque[dict[str, Any]] = deque()
         self._follows: dict[int, Following] = {}
         self._due: dict[int, None] = {}
+        self._gathering: dict[int, asyncio.TimerHandle] = {}
         self._fresh: dict[int, None] = {}
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(ACTS_AT_ONCE)
@@ -203,10 +204,17 @@ class Visit:
         self._wake.set()
 
     def _changed(self, number: int) -> None:
-        # Called while a commit is handed out: the work waits, so that what comes together is told together.
-        asyncio.get_running_loop().call_later(self._config.gather_s, self._fall_due, number)
+        # Called while a commit is handed out: the work waits, so that what comes together is told together, unless so much
+        # has come already that the subscription would be cut.
+        if number in self._gathering:
+            self._gathering[number].cancel()
+            self._fall_due(number)
+        else:
+            loop = asyncio.get_running_loop()
+            self._gathering[number] = loop.call_later(self._config.gather_s, self._fall_due, number)
 
     def _fall_due(self, number: int) -> None:
+        self._gathering.pop(number, None)
         self._due[number] = None
         self._wake.set()
 

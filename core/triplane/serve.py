@@ -55,7 +55,9 @@ async def serve(
         CannotServe, ConfigError: something of it cannot be started; what other wires accepted until then is on disk.
     """
     authenticator = authenticator_for(config)
-    check_reach(config, plug_ins.adapters, authenticator.has_tokens or has_stored_tokens(config))
+    if not config.gateway.data_dir.exists():
+        # No store, so no tokens in it; and none is made for a config that is refused.
+        check_reach(config, plug_ins.adapters, authenticator.has_tokens)
     stop = stop or asyncio.Event()
     _stop_on_signals(stop)
     _allow_many_files()
@@ -66,6 +68,7 @@ async def serve(
     except (StoreBroken, SchemaTooNew, OSError) as error:
         raise CannotServe(f"the store in {config.gateway.data_dir} cannot be opened: {error}") from error
     try:
+        check_reach(config, plug_ins.adapters, authenticator.has_tokens or bool(store.tokens.all()))
         return await _serve_from(store, config, plug_ins, authenticator, announce, stop, read)
     finally:
         store.close()

@@ -43,7 +43,8 @@ class Subscription:
     Attributes:
         cursor: the last cursor handed out, or passed by the filter before that.
         owner: whose it is, for the alarm that is raised when it is cut.
-        on_ready: called (once, until drained) when there is something to drain, or the subscription ended.
+        on_ready: called (once, until drained) when there is something to drain, or the subscription ended; again when the
+            queue is half full, for those who let changes gather.
     """
 
     def __init__(self, hub: "DeltaHub", wanted: DeltaFilter, cursor: int, limit: int) -> None:
@@ -75,6 +76,8 @@ class Subscription:
             return
         self._queue.append(item)
         self._bytes += weight
+        if len(self._queue) == self._limit // 2 or self._bytes > MAX_QUEUED_BYTES // 2 >= self._bytes - weight:
+            self._told = False
         self._notify()
 
     def _notify(self) -> None:

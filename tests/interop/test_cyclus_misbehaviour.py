@@ -105,7 +105,7 @@ MISTAKES: list[tuple[Any, str | None]] = [
     (event("set_repeating_actions", actions=[["shutdown", {}]]), "refused_input"),
     (event("set_repeating_actions", actions=[["echo", {"s": 2**70}]]), "refused_input"),
     (event("hold", tasks={}), "refused_input"), (event("trigger", tasks=["9999/none"]), "nothing_matched"),
-    (event("kill", tasks=["*"]), "not_supported"), (event("start", type="orders"), "refused_input"),
+    (event("kill", tasks=["*"]), "nothing_matched"), (event("start", type="orders"), "refused_input"),
     (event("table_data", table="Info", orient="bogus"), "refused_input"), (event("table_data", table="Info", conds="x"), "refused_input"),
     (event("table_data", table="Info", conds=[["Seed", "==", 1]] * 101), "refused_input"),
     *((event("table_data", table="Info", conds=[[text, "==", 1]]), "refused_input") for text in SQL),

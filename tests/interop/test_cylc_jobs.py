@@ -12,7 +12,7 @@ from interop import clients
 
 DEADLINE_S = 30.0
 
-CHAIN = """
+CHAIN = '''
 [scheduling]
     cycling mode = integer
     initial cycle point = 1
@@ -21,10 +21,13 @@ CHAIN = """
         P1 = first => second => third
 [runtime]
     [[first]]
-        script = cylc_bin/cylc message "WARNING: low on disk"; "${TRIPLANE_MESSAGE_COMMAND[@]}" "CUSTOM:half way"
+        script = """
+            while [[ ! -e "$CYLC_WORKFLOW_RUN_DIR/../../go" ]]; do sleep 0.1; done
+            cylc_bin/cylc message "WARNING: low on disk"; "${TRIPLANE_MESSAGE_COMMAND[@]}" "CUSTOM:half way"
+        """
     [[second, third]]
         script = sleep 0.1
-"""
+'''
 
 SLOW = """
 [scheduling]
@@ -79,6 +82,7 @@ def test_a_graph_runs_on_what_its_jobs_report_and_the_client_sees_each_held_and_
     gateway.cli("start", "graph:chain", "--id", "demo")
     until("the face is open", contact(gateway, "demo").exists)
     assert cylc(gateway, "hold", "demo//1/second").returncode == 0
+    (gateway.home / "go").touch()
     until("the held task is all that is left", lambda: "1/second:waiting (held)" in cylc(gateway, "dump", "-t", "demo").stdout)
     query = {"request_string": "{ jobs { id state messages } }"}
     jobs = json.loads(cylc(gateway, "client", "demo", "graphql", stdin=json.dumps(query)).stdout)["jobs"]
@@ -134,6 +138,7 @@ def test_a_message_by_hand_over_the_wire_is_like_the_jobs_own(gateway):
 
 
 def test_the_real_cat_log_shows_every_file_of_a_job(gateway):
+    (gateway.home / "go").touch()
     gateway.cli("start", "graph:chain", "--id", "demo")
     until("the run is completed", lambda: status_of(gateway, "demo") == "completed")
     shown = {letter: cylc(gateway, "cat-log", "-f", letter, "demo//1/first") for letter in "joesa"}

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from triplane.schedules.machine import workflow_id_of
@@ -31,6 +31,7 @@ def cron_fields(draw: st.DrawFn) -> list[str]:
 
 
 @settings(max_examples=300, deadline=None)
+@example(["*", "*", "*/2", "*", "0-6/1"], "UTC", 0)
 @given(cron_fields(), st.sampled_from(ZONES), st.integers(0, 20 * 365 * 24 * 60))
 def test_the_firings_of_any_day_are_those_of_a_scan(fields: list[str], zone: str, minute: int):
     start = datetime(2015, 1, 1, tzinfo=UTC) + timedelta(minutes=minute)

@@ -54,7 +54,8 @@ def fires(
         if years is not None and local.year not in years:
             continue
         by_date, by_day = local.day in sets[2], (local.weekday() + 1) % 7 in sets[4]
-        either = words[2] != "*" and words[4] != "*" and not both_days
+        # A field that has every value restricts nothing, whatever way it is written.
+        either = len(sets[2]) < 31 and len(sets[4]) < 7 and not both_days
         if (by_date or by_day) if either else (by_date and by_day):
             found.append(second)
     return found

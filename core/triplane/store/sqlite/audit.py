@@ -52,8 +52,8 @@ class SqliteAuditStore:
                 found.append(record)
                 if len(found) == limit:
                     return found
-        oldest = connection.execute("SELECT coalesce(min(id), 0) FROM audit").get
-        if first > oldest:
+        oldest = connection.execute("SELECT min(id) FROM audit").get
+        if oldest is not None and first > oldest:
             found.append({"id": first, "more": True})
         return found
 
