@@ -23,6 +23,9 @@ MOST_TURNS = 24
 QUIET_TURNS = 3
 """Turns that bring nothing before it stops: a request that has arrived takes about so many to become a command."""
 
+LARGE = 100
+"""Tasks that one slice changes or removes, above which its writing takes so long that the loop must not wait for it."""
+
 PROBE_EVERY = 32
 """Groups the writer thread takes before one is committed inline to measure the disk anew."""
 
@@ -49,7 +52,7 @@ class Committer:
 
     One waiting slice is committed inline, sparing the hop to another thread; so are larger groups while inline commits
     have lately waited for the disk less than `inline_below_s`, because then the hop, and the two threads' contest for
-    the interpreter, cost more than the sync does. Otherwise the writer thread takes the group, and the loop goes on
+    the interpreter, cost more than the sync does. Otherwise, and where a slice is large, the writer thread takes the group, and the loop goes on
     meanwhile; now and then a group is committed inline all the same, to see whether the disk has become quicker.
     """
 
@@ -147,7 +150,8 @@ class Committer:
         group = [waiting.popleft() for _ in range(min(len(waiting), self._max_group))]
         while waiting and waiting[0].linked:
             group.append(waiting.popleft())
-        if len(group) == 1 or self._waited_s < self._inline_below_s or self._in_thread_since >= PROBE_EVERY:
+        is_quick = len(group) == 1 or self._waited_s < self._inline_below_s or self._in_thread_since >= PROBE_EVERY
+        if is_quick and not any(_is_large(pending.slice) for pending in group):
             self._in_thread_since = 0
             self._finish(group, self._commit_inline(group))
         else:
@@ -231,3 +235,7 @@ class Committer:
         if self._thread is not None:
             self._handed.put(None)
             self._thread.join()
+
+
+def _is_large(change: Slice) -> bool:
+    return len(change.tasks) > LARGE or len(change.pruned) > LARGE
