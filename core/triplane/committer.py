@@ -52,8 +52,8 @@ class Committer:
 
     One waiting slice is committed inline, sparing the hop to another thread; so are larger groups while inline commits
     have lately waited for the disk less than `inline_below_s`, because then the hop, and the two threads' contest for
-    the interpreter, cost more than the sync does. Otherwise, and where a slice is large, the writer thread takes the group, and the loop goes on
-    meanwhile; now and then a group is committed inline all the same, to see whether the disk has become quicker.
+    the interpreter, cost more than the sync does. Otherwise, and where a slice is large, the writer thread takes the group,
+    and the loop goes on meanwhile; now and then a group is committed inline all the same, to see whether the disk has become quicker.
     """
 
     def __init__(
