@@ -4,7 +4,7 @@ Writing happens in one place: `Writer.commit` takes a group of slices and makes 
 aggregate, from the last committed state, from any thread that asked for its own `Reader`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -103,8 +103,8 @@ class Slice:
     closed: bool = False
     detail: RunDetail | None = None
     events: Sequence[Event] = ()
-    tasks: Iterable[Task] = ()
-    pruned: Iterable[TaskKey] = ()
+    tasks: Collection[Task] = ()
+    pruned: Collection[TaskKey] = ()
     jobs: Iterable[Job] = ()
     timers: Mapping[str, Timer | None] = field(default_factory=dict)
     rows: Sequence[Rows] = ()
