@@ -81,6 +81,16 @@ def sections(found: list[Section]) -> str:
     return "\n".join(parts)
 
 
+def renewed(before: str, found: list[Section]) -> str:
+    """RESULTS.md as it was, with the sections of some groups measured again; each says when."""
+    for section in found:
+        section.notes.insert(0, f"Measured again on {datetime.now(UTC):%Y-%m-%d at %H:%M} UTC, after the others.")
+        head, heading, rest = before.partition(f"## {section.title}\n")
+        _, following, others = rest.partition("\n## ")
+        before = head + ("" if heading or head.endswith("\n\n") else "\n") + sections([section]) + following + others
+    return before
+
+
 def processor() -> str:
     """The processor's name where the system tells it."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():

@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--reps", type=int, default=5, help="repetitions of each comparison (5)")
     parser.add_argument("--seconds", type=float, default=1.2, help="length of one repetition of one side (1.2)")
     parser.add_argument("--stored", type=int, default=500_000, help="runs in the large store of `size` (500000)")
-    parser.add_argument("--only", default=",".join(GROUPS), help="groups, comma-separated: " + ", ".join(GROUPS))
+    parser.add_argument("--only", default=",".join(GROUPS), help="groups, comma-separated; the others' results stay: " + ", ".join(GROUPS))
     parser.add_argument("--no-results", action="store_true", help="print only, leave RESULTS.md as it is")
     options = parser.parse_args()
     groups = options.only.split(",")
@@ -111,8 +111,11 @@ def main() -> None:
         sections.append(section)
     print(results.sections(sections))
     if not options.no_results:
-        text = results.document(sections, options.reps, options.seconds)
-        (Path(__file__).parent / "RESULTS.md").write_text(text)
+        page = Path(__file__).parent / "RESULTS.md"
+        is_whole = set(groups) == set(GROUPS) or not page.exists()
+        page.write_text(
+            results.document(sections, options.reps, options.seconds) if is_whole else results.renewed(page.read_text(), sections)
+        )
 
 
 if __name__ == "__main__":
