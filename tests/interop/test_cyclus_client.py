@@ -65,6 +65,9 @@ def test_a_simulation_started_over_http_is_seen_and_ended_here(tmp_path, websock
             "POST", "/api/workflows", {"workflow_id": "ore-1", "workflow_type": "simulation:slow", "task_queue": "none"}
         )
         assert status in (200, 201), started
+        end = time.monotonic() + 30
+        while not talk(websocket_bin, gateway, "/runs/ore-1", event("table_data", table="Tasks", orient="records"))[0]["data"]:
+            assert time.monotonic() < end, "no step ever began"
         _, tasks = talk(
             websocket_bin, gateway, "/runs/ore-1",
             event("hold", tasks="*"), event("table_data", table="Tasks", orient="records", conds=[["is_held", "==", True]]),

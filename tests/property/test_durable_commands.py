@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from triplane.engines.durable.reading import READERS
@@ -70,6 +70,7 @@ def commands(draw):
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example(batch=[{"type": "record_side_effect", "result": "x", "outcome": None}], update=False)
 @given(batch=st.lists(commands(), min_size=1, max_size=3), update=st.booleans())
 def test_any_commands_are_refused_or_applied_whole(batch, update):
     run = DurableRun()

@@ -145,7 +145,7 @@ def _apply(turn: Turn, command: dict[str, Any], cancelled: int) -> None:
 
 def _side_effect(turn: Turn, command: dict[str, Any], sequence: int, group: dict[str, Any]) -> None:
     data = {"sequence": sequence, "result": command["result"], "payload_codec": "avro", **group}
-    if "outcome" in command:
+    if command.get("workflow_stream") is not None:
         data["workflow_stream"] = outputs.record(turn, command)
     turn.emit("SideEffectRecorded", data)
 
