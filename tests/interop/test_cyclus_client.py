@@ -114,7 +114,7 @@ def _listed(gateway: GatewayProcess) -> list[dict]:
 def test_killed_gateways_lose_no_row_double_none_and_leave_no_child_behind(tmp_path, websocket_bin):
     gateway = GatewayProcess(tmp_path)
     source = {"duration": 150, "seed": 11}
-    paced = {"model": "material_flow", "input": {**source, "pace_s": 0.02, "checkpoint_every": 4}}
+    paced = {"model": "material_flow", "input": {**source, "pace_s": 0.06, "checkpoint_every": 4}}
     (gateway.definitions / "paced.json").write_text(json.dumps(paced))
 
     def rows(path: str, table: str) -> list:
