@@ -21,10 +21,13 @@ STOP_S = 15.0
 
 
 def free_ports(count: int) -> list[int]:
-    """So many adjacent TCP ports that were free a moment ago, below the range that the kernel hands out by itself."""
-    span = 30_000 - 12_000 - count
+    """So many adjacent TCP ports that were free a moment ago, below the range that the kernel hands out by itself.
+
+    Test processes side by side have a range each: a gateway that was killed finds its ports free when it comes back.
+    """
+    lane = int(os.environ.get("PYTEST_XDIST_WORKER", "gw5").removeprefix("gw")) % 6
     for attempt in range(2_000):
-        first = 12_000 + (os.getpid() * 137 + attempt * 251) % span
+        first = 12_000 + lane * 3_000 + (os.getpid() * 137 + attempt * 251) % (3_000 - count)
         taken = [socket.socket() for _ in range(count)]
         try:
             for offset, each in enumerate(taken):

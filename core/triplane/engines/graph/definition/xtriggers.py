@@ -97,8 +97,9 @@ def _check_built_in(function: str, positional: list[Any], named: dict[str, Any],
         if points.calendar.is_integer:
             raise DefinitionProblem(f"{setting.key}: {WALL_CLOCK} needs dates as cycle points", setting.line)
         points.interval(str(values.get("offset", "PT0S")), setting.line)
-    elif function == "workflow_state" and ("alt_cylc_run_dir" in values or "offset" in values):
-        raise DefinitionProblem(f"{setting.key}: offset and alt_cylc_run_dir of workflow_state are not supported", setting.line)
+    elif function == "workflow_state" and values.keys() & {"alt_cylc_run_dir", "flow_num", "offset"}:
+        message = f"{setting.key}: offset, flow_num and alt_cylc_run_dir of workflow_state are not supported"
+        raise DefinitionProblem(message, setting.line)
     elif function == "workflow_state" and "workflow_task_id" not in values:
         raise DefinitionProblem(f"{setting.key}: workflow_state needs an id: WORKFLOW//CYCLE/TASK", setting.line)
     elif function == "xrandom" and "percent" not in values:
