@@ -37,7 +37,7 @@ class Browser:
         chromium, driver = packages.program("chromium", "chromium"), packages.program("chromedriver", "chromium-driver")
         downloads.mkdir(parents=True, exist_ok=True)
         program = Path(__file__).parent / "programs" / "browser_orders.py"
-        command = [str(clients.gui() / "python"), str(program), str(chromium), str(driver), str(downloads)]
+        command = [str(clients.browser() / "python"), str(program), str(chromium), str(driver), str(downloads)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def __enter__(self) -> "Browser":

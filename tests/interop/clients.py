@@ -3,7 +3,7 @@
 They never share an interpreter with us: two of them pin versions of libraries that we use too, and cylc-flow is run
 only as a program. An environment is made the first time it is asked for (a minute or so, from PyPI) and is found again after that.
 
-Run this file to make them all: `python tests/interop/clients.py`.
+Run this file to make them all, and to have Debian's programs that tests need: `python tests/interop/clients.py`.
 """
 
 import fcntl
@@ -52,12 +52,16 @@ SDK_212 = ForeignClient(
     "sdk212", (("--no-deps", "durable-workflow==2.12.0"), ("httpx", "fastavro>=1.12.2,<2"))
 )
 WEBSOCKET = ForeignClient("ws", (("websockets",),))
-# The user interface has its own cylc-flow beside it; selenium drives the browser that looks at its page.
+# What drives the browser that looks at our page.
+BROWSER = ForeignClient("browser", (("selenium",),))
+# The user interface has its own cylc-flow beside it, and selenium for its page.
 GUI = ForeignClient("gui", (("cylc-uiserver==1.7.1", "cylc-flow==8.5.4", "selenium"),))
 # What the shapes of tables are held against: the release that the original's traffic was recorded with, and today's.
 PANDAS_153 = ForeignClient("pandas153", (("pandas==1.5.3", "numpy==1.26.4"),))
 PANDAS = ForeignClient("pandas", (("pandas>=2.2",),))
-ALL = (CYLC, SDK_290, SDK_212, WEBSOCKET, PANDAS_153, PANDAS)
+ALL = (CYLC, SDK_290, SDK_212, WEBSOCKET, BROWSER, PANDAS_153, PANDAS)
+PROGRAMS = (("sshd", "openssh-server", "openssh-client"), ("tmux", "tmux"), ("chromium", "chromium", "chromium-driver"))
+"""Debian's programs that tests need, each with its packages: made ready with the clients, so that no test waits for them."""
 
 
 def bin_dir(client: ForeignClient) -> Path:
@@ -104,6 +108,11 @@ def websocket() -> Path:
     return bin_dir(WEBSOCKET)
 
 
+def browser() -> Path:
+    """The folder of a `python` with selenium."""
+    return bin_dir(BROWSER)
+
+
 def gui() -> Path:
     """The folder of a `cylc` that has `gui`, and of a `python` with selenium."""
     return bin_dir(GUI)
@@ -139,5 +148,20 @@ def _run(command: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    for known in ALL:
-        print(f"{known.name}: {bin_dir(known)}", flush=True)
+    from concurrent.futures import ThreadPoolExecutor
+
+    from packages import program  # beside this file, which is run as a program here
+
+    def ready(name: str, *packages: str) -> str:
+        try:
+            return str(program(name, *packages))
+        except RuntimeError as error:
+            return f"{error}; tests that need it will fail"
+
+    with ThreadPoolExecutor(3) as workers:
+        # Programs first and one after another: they wait for one another's locks.
+        found = workers.submit(lambda: [ready(*each) for each in PROGRAMS])
+        for known, made in zip(ALL, workers.map(bin_dir, ALL), strict=True):
+            print(f"{known.name}: {made}", flush=True)
+        for each in found.result():
+            print(each, flush=True)
