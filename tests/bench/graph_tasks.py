@@ -8,6 +8,7 @@ what a flow of two tasks takes (a process that parses it); of several runs the q
 
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -173,17 +174,12 @@ class Growth:
     ours: Ours
 
     def run(self, repetitions: int) -> Sequence[Fact]:
-        pid = self.ours.gateway.pid
         self.ours.seconds(SMALL)
-        began = cpu_s(pid)
-        for _ in range(SMALL_RUNS):
-            self.ours.seconds(SMALL)
-        small_us = (cpu_s(pid) - began) / SMALL_RUNS / SMALL * 1e6
-        began = cpu_s(pid)
-        with Prober(self.ours.gateway.http_port) as prober:
-            took = self.ours.seconds(LARGE)
-        large_us = (cpu_s(pid) - began) / LARGE * 1e6
-        growth, stall_ms = large_us / small_us, prober.longest_s * 1e3
+        turns = [self._turn() for _ in range(repetitions)]
+        growth = statistics.median(large_us / small_us for small_us, large_us, _, _ in turns)
+        small_us, large_us, took = (statistics.median(turn[at] for turn in turns) for at in range(3))
+        stall_ms = max(prober.longest_s for *_, prober in turns) * 1e3
+        answers = sum(prober.answers for *_, prober in turns)
         return [
             Fact(
                 f"CPU per task, a flow of {LARGE:,} tasks beside flows of {SMALL}", f"{growth:.2f}", f"≤ {GROWTH_GOAL:g}",
@@ -191,9 +187,21 @@ class Growth:
             ),
             Fact(
                 f"Longest answer of `/api/health` while {LARGE:,} tasks run, half of them spawned at once", f"{stall_ms:.0f} ms",
-                f"≤ {STALL_GOAL_MS:g} ms", stall_ms <= STALL_GOAL_MS, f"{prober.answers:,} answers", "", "one HTTP client",
+                f"≤ {STALL_GOAL_MS:g} ms", stall_ms <= STALL_GOAL_MS, f"{answers:,} answers", "", "one HTTP client",
             ),
         ]  # fmt: skip
+
+    def _turn(self) -> "tuple[float, float, float, Prober]":
+        """Small flows and then a large one: CPU per task of each in µs, the seconds that the large one took, and who asked meanwhile."""
+        pid = self.ours.gateway.pid
+        began = cpu_s(pid)
+        for _ in range(SMALL_RUNS):
+            self.ours.seconds(SMALL)
+        small_us = (cpu_s(pid) - began) / SMALL_RUNS / SMALL * 1e6
+        began = cpu_s(pid)
+        with Prober(self.ours.gateway.http_port) as prober:
+            took = self.ours.seconds(LARGE)
+        return small_us, (cpu_s(pid) - began) / LARGE * 1e6, took, prober
 
 
 class Prober:

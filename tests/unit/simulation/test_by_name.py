@@ -133,8 +133,8 @@ async def test_a_step_that_hangs_is_killed_and_another_process_is_there_for_it(t
     with models_of_this_folder():
         async with house(tmp_path, step_timeout_s=60.0) as home:
             await home.start_model("hangs_in_checkpoint")
-            await home.until(lambda: any(task.state == "running" for task in home.view().tasks.values()))
-            (hung,) = [task.key for task in home.view().tasks.values() if task.state == "running"]
+            hung = ("2", "step")  # the first one behind which it makes a checkpoint
+            await home.until(lambda: hung in home.view().tasks and home.view().tasks[hung].state == "running")
             run_id = home.view().run.run_id
             before = home.models.child_pid(run_id)
             await home.connection.dispatch(KillTasks(workflow_id="ore", task_globs=("*:running",)))
