@@ -16,7 +16,6 @@ from triplane.engines.simulation.settings import SimulationSettings
 from triplane.findings import Finding, Level
 from triplane.jobs.examining import examine_platforms
 from triplane.models.cyclus_native import CyclusSettings, NoEngine, probe
-from triplane.serve import has_stored_tokens
 from triplane.serving_rules import check_reach
 from triplane.simulations.environment import child_environment
 from triplane.store.interface import SchemaTooNew, Store, StoreBroken
@@ -75,7 +74,7 @@ def owner_of(data_dir: Path) -> int | None:
 
 
 def _credentials(config: Config, adapters: Mapping[str, Any]) -> Iterator[Finding]:
-    has_tokens = bool(config.auth.tokens) or has_stored_tokens(config)
+    has_tokens = bool(config.auth.tokens) or _has_stored_tokens(config)
     for check in (lambda: authenticator_for(config), lambda: check_reach(config, adapters, has_tokens)):
         try:
             check()
@@ -85,6 +84,18 @@ def _credentials(config: Config, adapters: Mapping[str, Any]) -> Iterator[Findin
     for position, token in enumerate(config.auth.tokens):
         if token.sha256_file.exists() and stat.S_IMODE(token.sha256_file.stat().st_mode) & stat.S_IWOTH:
             yield Finding("credentials", Level.ERROR, f"anybody may change {token.sha256_file}", f"chmod 600 it (auth.tokens[{position}])")
+
+
+def _has_stored_tokens(config: Config) -> bool:
+    """Whether a command made tokens in the data directory before; False where there is no store that can be read."""
+    try:
+        store = open_store(config.gateway.data_dir, readonly=True)
+    except (StoreBroken, SchemaTooNew, OSError):
+        return False
+    try:
+        return bool(store.tokens.all())
+    finally:
+        store.close()
 
 
 def _certificates(config: Config) -> Iterator[Finding]:

@@ -145,18 +145,6 @@ def in_order(names: Iterable[str], adapters: Mapping[str, Any]) -> list[str]:
     return sorted(names, key=lambda name: getattr(adapters[name], "starts_slowly", False))
 
 
-def has_stored_tokens(config: Config) -> bool:
-    """Whether a command made tokens in the data directory before; False where there is no store that can be read."""
-    try:
-        store = open_store(config.gateway.data_dir, readonly=True)
-    except (StoreBroken, SchemaTooNew, OSError):
-        return False
-    try:
-        return bool(store.tokens.all())
-    finally:
-        store.close()
-
-
 async def _drain(gateway: Gateway, started: Mapping[str, Adapter], drain_s: float) -> None:
     """Answer what waits, stop every adapter, put everything accepted on disk; what is late is cut and named."""
     until = time.monotonic() + drain_s
